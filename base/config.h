@@ -1,0 +1,115 @@
+/* The configuration: one table of keys gives parsing, environment, --check-config, --help and the sample file.
+ *
+ * Order: fallbacks, then the file (JSON, comments allowed), then TALLY_* variables: TALLY_HTTPD__BINDINGS__0__PORT. An
+ * unknown key, a wrong type or an unreadable file is an error that names key and line; nothing starts on guesses.
+ *
+ * Threads: a loaded configuration is constant. A reload makes a new one. */
+#pragma once
+
+#include "base/field.h"
+
+struct sftpd_binding {
+    char *address; /* "" : all */
+    uint32_t port; /* 0: off */
+};
+
+struct httpd_binding {
+    char *address; /* "" : all; an absolute path: a Unix socket */
+    uint32_t port; /* 0: off (unless a Unix socket) */
+};
+
+struct common_config {
+    uint32_t idle_timeout_min; /* wire: idle_timeout */
+    uint32_t upload_mode;      /* 0 standard, 1 atomic, 2 atomic with resume */
+    uint32_t setstat_mode;     /* 0 do it, 1 ignore chmod/chown/chtimes */
+    uint32_t max_total_connections;
+    uint32_t max_per_host_connections;
+};
+
+struct sftpd_config {
+    struct objects bindings; /* struct sftpd_binding */
+    struct strings host_keys;
+    char *banner;
+    uint32_t max_auth_tries;
+    uint32_t login_grace_s; /* wire: login_grace_time */
+    bool password_authentication;
+};
+
+struct httpd_config {
+    struct objects bindings; /* struct httpd_binding */
+    char *signing_passphrase;
+};
+
+struct bcrypt_options {
+    uint32_t cost;
+};
+
+struct argon2_options {
+    uint32_t memory_kib; /* wire: memory */
+    uint32_t iterations;
+    uint32_t parallelism;
+};
+
+struct password_hashing {
+    struct bcrypt_options bcrypt_options;
+    struct argon2_options argon2_options;
+    char *algo; /* bcrypt or argon2id */
+};
+
+struct provider_config {
+    char *driver;         /* sqlite */
+    char *name;           /* file; relative to state_dir */
+    char *users_base_dir; /* absolute */
+    uint32_t track_quota; /* 0, 1, 2 */
+    bool create_default_admin;
+    struct password_hashing password_hashing;
+};
+
+struct telemetry_config {
+    uint32_t bind_port; /* 0: off */
+    char *bind_address;
+};
+
+struct vfs_config {
+    char *mount;
+    bool in_place;    /* true is refused: not there yet */
+    bool passthrough; /* false: never, for tests and comparison */
+};
+
+struct ledger_config {
+    char *stale_growth;       /* allow or refuse */
+    uint32_t recount_threads; /* 0: as many as processors */
+};
+
+struct watcher_config {
+    char *mode; /* auto, fanotify, inotify, off */
+    uint32_t max_watches;
+    uint32_t recount_every_min; /* inotify only; wire: recount_every; 0: never */
+};
+
+struct config {
+    char *state_dir;
+    char *runtime_dir;
+    char *log_level; /* debug, info, warn, error */
+    struct common_config common;
+    struct sftpd_config sftpd;
+    struct httpd_config httpd;
+    struct provider_config data_provider;
+    struct telemetry_config telemetry;
+    struct vfs_config vfs;
+    struct ledger_config ledger;
+    struct watcher_config watcher;
+};
+
+extern const struct schema config_schema;
+
+/* config_load - from a file (NULL: fallbacks and environment only). *ret is owned: config_done(). -EINVAL with
+ * reterr_why (field, line, text); -ENOENT, -EACCES and others for the file, also with reterr_why. */
+int config_load(const char *path, char *const *environment, struct config *ret, struct why *reterr_why) MUST_CHECK;
+void config_done(struct config *c);
+
+/* config_print_sample - the complete file with each key's fallback and its help as a comment. */
+void config_print_sample(struct strbuf *to);
+
+/* config_print_help - a table of keys for --help: key, fallback, meaning, when it applies. */
+void config_print_help(struct strbuf *to);

@@ -1,0 +1,316 @@
+/* The table of keys: names, limits, fallbacks, help and when a change takes effect; one table a section, and the rules
+ * that one key's row cannot say. The sample file and --help are printed from here. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/config.h"
+
+enum { PORT_MAX = 65535, WATCHES_MAX = 1 << 30, YEAR_MIN = 365 * 24 * 60 };
+
+#define PATH_TEXT     "must be an absolute path without \".\" and \"..\""
+#define ADDRESS_TEXT  "must be an IP address, or empty for all"
+#define LISTENER_TEXT "must be an IP address, empty for all, or the absolute path of a Unix socket (at most 107 bytes)"
+
+/* ---- paths, by their components ---- */
+
+/* The next component at *at, which moves behind it; its length, 0 at the end. */
+static size_t component(const char **at, const char **ret)
+{
+    *at += strspn(*at, "/");
+    *ret = *at;
+    size_t len = strcspn(*at, "/");
+    *at += len;
+    return len;
+}
+
+static bool is_absolute(const char *s)
+{
+    const char *name;
+
+    if (s[0] != '/')
+        return false;
+    for (size_t len; (len = component(&s, &name)) > 0;)
+        if ((len == 1 && name[0] == '.') || (len == 2 && memcmp(name, "..", 2) == 0))
+            return false;
+    return true;
+}
+
+/* Is `path` the directory `dir` or something in it? */
+static bool is_within(const char *path, const char *dir)
+{
+    const char *mine;
+    const char *its;
+
+    for (;;) {
+        size_t its_len = component(&dir, &its);
+        if (its_len == 0)
+            return true;
+        if (component(&path, &mine) != its_len || memcmp(mine, its, its_len) != 0)
+            return false;
+    }
+}
+
+/* ---- what a string may be ---- */
+
+static bool is_address(const char *s)
+{
+    struct in6_addr any;
+
+    return inet_pton(AF_INET, s, &any) == 1 || inet_pton(AF_INET6, s, &any) == 1;
+}
+
+static bool is_listener(const char *s)
+{
+    return s[0] == '/' ? is_absolute(s) && strlen(s) < sizeof((struct sockaddr_un *)0)->sun_path : is_address(s);
+}
+
+static bool is_one_of(const char *s, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (strcmp(s, *words) == 0)
+            return true;
+    return false;
+}
+
+static bool is_log_level(const char *s)
+{
+    return is_one_of(s, (const char *const[]){ "debug", "info", "warn", "error", NULL });
+}
+
+static bool is_driver(const char *s)
+{
+    return strcmp(s, "sqlite") == 0;
+}
+
+static bool is_algo(const char *s)
+{
+    return is_one_of(s, (const char *const[]){ "bcrypt", "argon2id", NULL });
+}
+
+static bool is_stale_growth(const char *s)
+{
+    return is_one_of(s, (const char *const[]){ "allow", "refuse", NULL });
+}
+
+static bool is_watcher_mode(const char *s)
+{
+    return is_one_of(s, (const char *const[]){ "auto", "fanotify", "inotify", "off", NULL });
+}
+
+/* ---- sections ---- */
+
+static const struct field common_keys[] = {
+    F_U32(struct common_config, idle_timeout_min, .wire = "idle_timeout", .max = 10080, .fallback = "15",
+          .help = "minutes without a request before a connection is closed; 0: never"),
+    F_U32(struct common_config, upload_mode, .max = 2, .fallback = "0",
+          .help = "0: write in place; 1: write aside, then rename; 2: the same, and resuming is possible"),
+    F_U32(struct common_config, setstat_mode, .max = 1, .fallback = "0",
+          .help = "0: do what clients ask of modes, owners and times; 1: say yes and do nothing"),
+    F_U32(struct common_config, max_total_connections, .max = 65535, .fallback = "0",
+          .help = "open connections at most; 0: no limit"),
+    F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20",
+          .help = "open connections one address may hold; 0: no limit"),
+};
+static const struct schema common_schema = SCHEMA("common", struct common_config, common_keys);
+
+static const struct field sftpd_binding_keys[] = {
+    F_STRING(struct sftpd_binding, address, .valid = is_address, .valid_text = ADDRESS_TEXT,
+             .help = "IP address to listen on; empty: all"),
+    F_U32(struct sftpd_binding, port, .max = PORT_MAX, .fallback = "0", .help = "TCP port; 0: this binding is off"),
+};
+static const struct schema sftpd_binding_schema = SCHEMA("binding", struct sftpd_binding, sftpd_binding_keys);
+
+static const struct field sftpd_keys[] = {
+    F_OBJECTS(struct sftpd_config, bindings, .sub = &sftpd_binding_schema, .max = 16, .fallback = "[{\"port\":2022}]",
+              .help = "where SFTP and SCP are served"),
+    F_STRINGS(struct sftpd_config, host_keys, .max = 16,
+              .help = "private host keys: files, relative to state_dir; none: they are made there"),
+    F_STRING(struct sftpd_config, banner, .help = "text shown before login; empty: none"),
+    F_U32(struct sftpd_config, max_auth_tries, .min = 1, .max = 100, .fallback = "6",
+          .help = "failed logins before a connection is closed"),
+    F_U32(struct sftpd_config, login_grace_s, .wire = "login_grace_time", .min = 1, .max = 3600, .fallback = "30",
+          .help = "seconds a client has to log in"),
+    F_BOOL(struct sftpd_config, password_authentication, .fallback = "true", .help = "false: public keys only"),
+};
+static const struct schema sftpd_schema = SCHEMA("sftpd", struct sftpd_config, sftpd_keys);
+
+static const struct field httpd_binding_keys[] = {
+    F_STRING(struct httpd_binding, address, .valid = is_listener, .valid_text = LISTENER_TEXT,
+             .help = "IP address to listen on, empty: all; or the absolute path of a Unix socket"),
+    F_U32(struct httpd_binding, port, .max = PORT_MAX, .fallback = "0",
+          .help = "TCP port; 0: this binding is off, unless it is a Unix socket"),
+};
+static const struct schema httpd_binding_schema = SCHEMA("binding", struct httpd_binding, httpd_binding_keys);
+
+static const struct field httpd_keys[] = {
+    F_OBJECTS(struct httpd_config, bindings, .sub = &httpd_binding_schema, .max = 16,
+              .fallback = "[{\"address\":\"127.0.0.1\",\"port\":8080}]", .help = "where the REST API is served"),
+    F_STRING(struct httpd_config, signing_passphrase, .max = 1024,
+             .help = "tokens are signed with it; empty: a new random secret at each start"),
+};
+static const struct schema httpd_schema = SCHEMA("httpd", struct httpd_config, httpd_keys);
+
+static const struct field bcrypt_keys[] = {
+    F_U32(struct bcrypt_options, cost, .min = 4, .max = 31, .fallback = "10", .help = "two to this power rounds"),
+};
+static const struct schema bcrypt_schema = SCHEMA("bcrypt_options", struct bcrypt_options, bcrypt_keys);
+
+static const struct field argon2_keys[] = {
+    F_U32(struct argon2_options, memory_kib, .wire = "memory", .min = 8, .max = 4194304, .fallback = "65536",
+          .help = "KiB; at least 8 times parallelism"),
+    F_U32(struct argon2_options, iterations, .min = 1, .max = 1000, .fallback = "1", .help = "passes over the memory"),
+    F_U32(struct argon2_options, parallelism, .min = 1, .max = 255, .fallback = "2", .help = "lanes"),
+};
+
+static int argon2_check(const void *obj, struct why *why)
+{
+    const struct argon2_options *o = obj;
+
+    if (o->memory_kib < 8 * o->parallelism)
+        return why_set(why, -EINVAL, "memory", "must be at least 8 times parallelism");
+    return 0;
+}
+static const struct schema argon2_schema =
+    SCHEMA("argon2_options", struct argon2_options, argon2_keys, .check = argon2_check);
+
+static const struct field hashing_keys[] = {
+    F_OBJECT(struct password_hashing, bcrypt_options, &bcrypt_schema),
+    F_OBJECT(struct password_hashing, argon2_options, &argon2_schema),
+    F_STRING(struct password_hashing, algo, .flags = FIELD_REQUIRED, .valid = is_algo,
+             .valid_text = "must be bcrypt or argon2id", .fallback = "bcrypt",
+             .help = "how new passwords are stored: bcrypt or argon2id"),
+};
+static const struct schema hashing_schema = SCHEMA("password_hashing", struct password_hashing, hashing_keys);
+
+static const struct field provider_keys[] = {
+    F_STRING(struct provider_config, driver, .flags = FIELD_REQUIRED, .valid = is_driver,
+             .valid_text = "must be sqlite", .fallback = "sqlite", .help = "kind of the database: sqlite"),
+    F_STRING(struct provider_config, name, .flags = FIELD_REQUIRED, .max = 4095, .fallback = "tally.db",
+             .help = "file of the database, relative to state_dir"),
+    F_STRING(struct provider_config, users_base_dir, .max = 4095, .valid = is_absolute, .valid_text = PATH_TEXT,
+             .fallback = "/srv/tally/data",
+             .help = "a user without home_dir gets a directory of that name here; empty: home_dir must be given"),
+    F_U32(struct provider_config, track_quota, .max = 2, .fallback = "1",
+          .help = "0: no quota; 1: count everybody; 2: count users who have a limit, and all folders"),
+    F_BOOL(struct provider_config, create_default_admin, .fallback = "false",
+           .help = "make the first administrator from TALLY_DEFAULT_ADMIN_USERNAME and TALLY_DEFAULT_ADMIN_PASSWORD"),
+    F_OBJECT(struct provider_config, password_hashing, &hashing_schema),
+};
+static const struct schema provider_schema = SCHEMA("data_provider", struct provider_config, provider_keys);
+
+static const struct field telemetry_keys[] = {
+    F_U32(struct telemetry_config, bind_port, .max = PORT_MAX, .fallback = "10000",
+          .help = "TCP port of the metrics; 0: off"),
+    F_STRING(struct telemetry_config, bind_address, .valid = is_address, .valid_text = ADDRESS_TEXT,
+             .fallback = "127.0.0.1", .help = "IP address to listen on; empty: all"),
+};
+static const struct schema telemetry_schema = SCHEMA("telemetry", struct telemetry_config, telemetry_keys);
+
+static int vfs_check(const void *obj, struct why *why)
+{
+    const struct vfs_config *c = obj;
+
+    return c->in_place ? why_set(why, -EINVAL, "in_place", "is not available in this version; leave it false") : 0;
+}
+
+static const struct field vfs_keys[] = {
+    F_STRING(struct vfs_config, mount, .flags = FIELD_REQUIRED, .max = 4095, .valid = is_absolute,
+             .valid_text = PATH_TEXT, .fallback = "/srv/tally/homes", .help = "where the homes are mounted"),
+    F_BOOL(struct vfs_config, in_place, .fallback = "false",
+           .help = "mount the counted view over each home itself; true is not available yet"),
+    F_BOOL(struct vfs_config, passthrough, .fallback = "true",
+           .help = "false: never let the kernel read and map backing files itself"),
+};
+static const struct schema vfs_schema = SCHEMA("vfs", struct vfs_config, vfs_keys, .check = vfs_check);
+
+static const struct field ledger_keys[] = {
+    F_STRING(struct ledger_config, stale_growth, .flags = FIELD_REQUIRED, .valid = is_stale_growth,
+             .valid_text = "must be allow or refuse", .fallback = "allow",
+             .help = "whether a home may grow while its number waits for a recount: allow or refuse"),
+    F_U32(struct ledger_config, recount_threads, .max = 1024, .fallback = "0",
+          .help = "threads of a recount; 0: as many as processors"),
+};
+static const struct schema ledger_schema = SCHEMA("ledger", struct ledger_config, ledger_keys);
+
+static const struct field watcher_keys[] = {
+    F_STRING(struct watcher_config, mode, .flags = FIELD_REQUIRED, .valid = is_watcher_mode,
+             .valid_text = "must be auto, fanotify, inotify or off", .fallback = "auto",
+             .help = "how changes beneath the mount are noticed: auto, fanotify, inotify or off"),
+    F_U32(struct watcher_config, max_watches, .max = WATCHES_MAX, .fallback = "0",
+          .help = "inotify watches at most; 0: the system's limit"),
+    F_U32(struct watcher_config, recount_every_min, .wire = "recount_every", .max = YEAR_MIN, .fallback = "60",
+          .help = "minutes between recounts while inotify is in use; 0: never"),
+};
+static const struct schema watcher_schema = SCHEMA("watcher", struct watcher_config, watcher_keys);
+
+/* ---- the whole ---- */
+
+static const struct field config_keys[] = {
+    F_STRING(struct config, state_dir, .flags = FIELD_REQUIRED, .max = 4095, .valid = is_absolute,
+             .valid_text = PATH_TEXT, .fallback = "/var/lib/tally", .help = "database, ledger, host keys"),
+    F_STRING(struct config, runtime_dir, .flags = FIELD_REQUIRED, .max = 4095, .valid = is_absolute,
+             .valid_text = PATH_TEXT, .fallback = "/run/tally", .help = "sockets"),
+    F_STRING(struct config, log_level, .flags = FIELD_REQUIRED, .valid = is_log_level,
+             .valid_text = "must be debug, info, warn or error", .fallback = "info",
+             .help = "the least that is logged: debug, info, warn or error"),
+    F_OBJECT(struct config, common, &common_schema),
+    F_OBJECT(struct config, sftpd, &sftpd_schema),
+    F_OBJECT(struct config, httpd, &httpd_schema),
+    F_OBJECT(struct config, data_provider, &provider_schema),
+    F_OBJECT(struct config, telemetry, &telemetry_schema),
+    F_OBJECT(struct config, vfs, &vfs_schema),
+    F_OBJECT(struct config, ledger, &ledger_schema),
+    F_OBJECT(struct config, watcher, &watcher_schema),
+};
+
+/* What lies beneath the mount would be unreachable, and what the mount lies in would be counted through itself. */
+static int paths_check(const struct config *c, struct why *why)
+{
+    const struct {
+        const char *key, *path;
+        bool may_hold_mount;
+    } rows[] = {
+        { "state_dir", c->state_dir, false },
+        { "runtime_dir", c->runtime_dir, true },
+        { "data_provider.users_base_dir", c->data_provider.users_base_dir, false },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *path = rows[i].path;
+        if (path == NULL || path[0] == '\0')
+            continue;
+        if (!rows[i].may_hold_mount && is_within(c->vfs.mount, path))
+            return why_set(why, -EINVAL, "vfs.mount", "must not be in %s (%.100s)", rows[i].key, path);
+        if (is_within(path, c->vfs.mount))
+            return why_set(why, -EINVAL, rows[i].key, "must not be in vfs.mount (%.100s)", c->vfs.mount);
+    }
+    return 0;
+}
+
+static bool is_served(const struct config *c)
+{
+    const struct sftpd_binding *sftp = c->sftpd.bindings.v;
+    const struct httpd_binding *http = c->httpd.bindings.v;
+
+    for (size_t i = 0; i < c->sftpd.bindings.n; i++)
+        if (sftp[i].port != 0)
+            return true;
+    for (size_t i = 0; i < c->httpd.bindings.n; i++)
+        if (http[i].port != 0 || (http[i].address != NULL && http[i].address[0] == '/'))
+            return true;
+    return false;
+}
+
+static int config_check(const void *obj, struct why *why)
+{
+    const struct config *c = obj;
+
+    if (!is_served(c))
+        return why_set(why, -EINVAL, "sftpd.bindings",
+                       "no binding of sftpd or httpd has a port: nothing would be served");
+    return paths_check(c, why);
+}
+
+const struct schema config_schema = SCHEMA("config", struct config, config_keys, .check = config_check);
