@@ -7,7 +7,7 @@
 
 #include "base/config.h"
 
-enum { PORT_MAX = 65535, WATCHES_MAX = 1 << 30, YEAR_MIN = 365 * 24 * 60 };
+enum { PORT_MAX = 65535, HASH_WORK_MAX = 1 << 20, WATCHES_MAX = 1 << 30, YEAR_MIN = 365 * 24 * 60 };
 
 #define PATH_TEXT     "must be an absolute path without \".\" and \"..\""
 #define ADDRESS_TEXT  "must be an IP address, or empty for all"
@@ -153,15 +153,15 @@ static const struct field httpd_keys[] = {
 static const struct schema httpd_schema = SCHEMA("httpd", struct httpd_config, httpd_keys);
 
 static const struct field bcrypt_keys[] = {
-    F_U32(struct bcrypt_options, cost, .min = 4, .max = 31, .fallback = "10", .help = "two to this power rounds"),
+    F_U32(struct bcrypt_options, cost, .min = 4, .max = 14, .fallback = "10", .help = "two to this power rounds"),
 };
 static const struct schema bcrypt_schema = SCHEMA("bcrypt_options", struct bcrypt_options, bcrypt_keys);
 
 static const struct field argon2_keys[] = {
-    F_U32(struct argon2_options, memory_kib, .wire = "memory", .min = 8, .max = 4194304, .fallback = "65536",
+    F_U32(struct argon2_options, memory_kib, .wire = "memory", .min = 8, .max = 262144, .fallback = "65536",
           .help = "KiB; at least 8 times parallelism"),
-    F_U32(struct argon2_options, iterations, .min = 1, .max = 1000, .fallback = "1", .help = "passes over the memory"),
-    F_U32(struct argon2_options, parallelism, .min = 1, .max = 255, .fallback = "2", .help = "lanes"),
+    F_U32(struct argon2_options, iterations, .min = 1, .max = 10, .fallback = "1", .help = "passes over the memory"),
+    F_U32(struct argon2_options, parallelism, .min = 1, .max = 8, .fallback = "2", .help = "lanes"),
 };
 
 static int argon2_check(const void *obj, struct why *why)
@@ -170,6 +170,8 @@ static int argon2_check(const void *obj, struct why *why)
 
     if (o->memory_kib < 8 * o->parallelism)
         return why_set(why, -EINVAL, "memory", "must be at least 8 times parallelism");
+    if (o->memory_kib * o->iterations > HASH_WORK_MAX) /* what store/password.h verifies */
+        return why_set(why, -EINVAL, "iterations", "times memory must be at most %d KiB", HASH_WORK_MAX);
     return 0;
 }
 static const struct schema argon2_schema =
