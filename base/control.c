@@ -64,6 +64,7 @@ static void answer_arrived(struct control *c, int64_t id, struct json_object *o)
         q->answered = true;
         q->r = (int)json_number(o, "r", 0);
         q->args = json_object_get(json_member(o, "args"));
+        json_object_object_del(o, "args"); /* counts of json-c are not atomic: from here on it is the waiter's alone */
         pthread_cond_signal(&q->woken);
     }
     mutex_unlock(&c->lock);

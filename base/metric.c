@@ -7,7 +7,13 @@
 static const char *const domain_states[] = { "clean", "dirty", "stale", "counting", NULL };
 static const char *const role_names[] = { "supervisor", "vfs", "sftp", "api", NULL };
 /* In the order of enum op in vfs/op.h; a test compares the two. */
-static const char *const vfs_ops[] = { "other", NULL };
+static const char *const vfs_ops[] = {
+    "lookup",   "forget",   "getattr",   "setattr",     "readlink",   "symlink",   "mknod",
+    "mkdir",    "unlink",   "rmdir",     "rename",      "link",       "create",    "tmpfile",
+    "open",     "read",     "write",     "release",     "fsync",      "fallocate", "copy_file_range",
+    "lseek",    "opendir",  "readdir",   "readdirplus", "releasedir", "fsyncdir",  "statfs",
+    "setxattr", "getxattr", "listxattr", "removexattr", NULL
+};
 
 const struct metric metrics[METRICS] = {
     [M_UPLOADS] = { "sftpgo_uploads_total", METRIC_COUNTER, NULL, NULL, "uploads that ended well" },

@@ -238,7 +238,7 @@ static const struct {
       "must be bcrypt or argon2id" },
     { "{\"data_provider\": {\"password_hashing\": {\"bcrypt_options\":\n{\n\"cost\": 3}}}}",
       "data_provider.password_hashing.bcrypt_options.cost", 3, "must be at least 4" },
-    { "{\"data_provider\": {\"password_hashing\": {\"argon2_options\":\n{\"parallelism\": 255,\n\"memory\": 2039}}}}",
+    { "{\"data_provider\": {\"password_hashing\": {\"argon2_options\":\n{\"parallelism\": 8,\n\"memory\": 63}}}}",
       "data_provider.password_hashing.argon2_options.memory", 3, "must be at least 8 times parallelism" },
     { "{\"telemetry\": {\n\"bind_port\": 70000}}", "telemetry.bind_port", 2, "must be at most 65535" },
     { "{\"ledger\": {\n\"stale_growth\": \"maybe\"}}", "ledger.stale_growth", 2, "must be allow or refuse" },

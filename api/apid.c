@@ -1,0 +1,193 @@
+/* Start and stop of the api role. Started upwards, stopped downwards: the pools first, so that every parked request is
+ * answered and resumed before the event threads are asked to end. */
+#include "api/apid.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/dispatch.h"
+#include "api/state.h"
+#include "base/log.h"
+
+enum { WAITING_WORKERS = 16, HASHING_QUEUE = 64, LISTENERS_MAX = 16 };
+
+static int keys_make(const struct apid_options *o, struct token_key **ret)
+{
+    struct token_key *keys = calloc(MAX(o->sockets_n, (size_t)1), sizeof(*keys));
+    if (keys == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < o->sockets_n; i++) {
+        int r = token_key_make(o->config->httpd.signing_passphrase, &keys[i]);
+        if (r < 0) {
+            free(keys);
+            return r;
+        }
+    }
+    *ret = keys;
+    return 0;
+}
+
+static int http_begin(const struct apid_options *o, struct apid *a)
+{
+    struct listener listeners[LISTENERS_MAX];
+    struct http_options t = {
+        .listeners = listeners,
+        .listeners_n = o->sockets_n,
+        .limits = http_limits_usual,
+        .apid = a,
+        .begin = dispatch_begin,
+        .serve = dispatch_serve,
+        .park = dispatch_park,
+    };
+
+    if (o->sockets_n > LISTENERS_MAX)
+        return -E2BIG;
+    for (size_t i = 0; i < o->sockets_n; i++) {
+        const struct apid_socket *s = &o->sockets[i];
+        listeners[i] = (struct listener){
+            .fd = s->fd,
+            .kind = s->is_telemetry      ? LISTEN_TELEMETRY
+                    : s->is_admin_socket ? LISTEN_ADMIN
+                                         : LISTEN_API,
+        };
+    }
+    return http_start(&t, &a->http);
+}
+
+static int parts_start(const struct apid_options *o, struct apid *a)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+    int r = apid_default_admin(o->store, o->config);
+    if (r == 0)
+        r = keys_make(o, &a->keys);
+    if (r == 0)
+        r = auth_new(o->store, o->config, &a->auth);
+    if (r == 0)
+        r = live_new(o->config->state_dir, &a->live);
+    if (r == 0)
+        r = gate_new(o->connections, &a->gate);
+    if (r == 0)
+        r = pool_start((unsigned)MAX(processors, 1), HASHING_QUEUE, &a->hashing);
+    if (r == 0)
+        r = pool_start(WAITING_WORKERS, POOL_QUEUE_MAX, &a->waiting);
+    if (r == 0)
+        r = http_begin(o, a);
+    return r;
+}
+
+int apid_start(const struct apid_options *o, struct apid **ret)
+{
+    struct apid *a = calloc(1, sizeof(*a));
+    if (a == NULL)
+        return -ENOMEM;
+
+    a->config = o->config;
+    a->store = o->store;
+    a->control = o->control;
+    a->connections = o->connections;
+    int r = parts_start(o, a);
+    if (r < 0) {
+        apid_stop(a);
+        return r;
+    }
+    *ret = a;
+    return 0;
+}
+
+void apid_stop(struct apid *a)
+{
+    if (a == NULL)
+        return;
+    pool_close(a->hashing);
+    pool_close(a->waiting);
+    http_stop(a->http);
+    pool_stop(a->hashing);
+    pool_stop(a->waiting);
+    gate_free(a->gate);
+    live_free(a->live);
+    auth_free(a->auth);
+    free(a->keys);
+    free(a);
+}
+
+static int default_admin_add(struct store *store, const char *username, const char *password)
+{
+    CLEANUP(admin_done) struct admin row = { 0 };
+    struct why why = { 0 };
+    int64_t id;
+
+    int r = schema_init(&admin_schema, &row);
+    if (r == 0)
+        r = str_copy(&row.username, username);
+    if (r == 0)
+        r = str_copy(&row.password, password);
+    if (r == 0)
+        r = strings_add(&row.permissions, "*");
+    row.status = 1;
+    if (r == 0)
+        r = admin_add(store, &row, &id, &why);
+    if (r < 0)
+        return log_fail(r, "cannot create the default administrator: %s %s", why.field, why.text);
+    log_info("default administrator %s created", username);
+    return 0;
+}
+
+int apid_default_admin(struct store *store, const struct config *config)
+{
+    const char *username = getenv("TALLY_DEFAULT_ADMIN_USERNAME");
+    const char *password = getenv("TALLY_DEFAULT_ADMIN_PASSWORD");
+    uint64_t n = 0;
+
+    if (!config->data_provider.create_default_admin)
+        return 0;
+    int r = admins_count(store, &n);
+    if (r < 0 || n > 0)
+        return r;
+    if (username == NULL || username[0] == '\0' || password == NULL || password[0] == '\0') {
+        log_error("no administrator was created: create_default_admin wants TALLY_DEFAULT_ADMIN_USERNAME and "
+                  "TALLY_DEFAULT_ADMIN_PASSWORD");
+        return 0;
+    }
+    return default_admin_add(store, username, password);
+}
+
+enum { LOGIN_SEEN_MS = 10 * 60 * 1000 };
+
+struct login_seen {
+    struct apid *a;
+    int64_t at_ms;
+    char *username;
+};
+
+static void login_note(void *arg)
+{
+    struct login_seen *seen = arg;
+    struct user u = { 0 };
+
+    int r = user_load(seen->a->store, seen->username, &u);
+    if (r == 0 && seen->at_ms - u.last_login_ms >= LOGIN_SEEN_MS)
+        r = user_set_last_login(seen->a->store, seen->username, seen->at_ms);
+    user_done(&u);
+    if (r < 0 && r != -ENOENT)
+        IGNORE(log_fail(r, "cannot note the login of %s", seen->username), "the login is good anyway");
+    free(seen->username);
+    free(seen);
+}
+
+void apid_login_seen(struct apid *a, const char *username, int64_t at_ms)
+{
+    struct login_seen *seen = calloc(1, sizeof(*seen));
+    if (seen == NULL)
+        return;
+
+    *seen = (struct login_seen){ a, at_ms, strdup(username) };
+    int r = seen->username != NULL ? pool_submit(a->waiting, login_note, seen) : -ENOMEM;
+    if (r < 0) {
+        free(seen->username);
+        free(seen);
+        IGNORE(log_fail(r, "cannot note the login of %s", username), "the login is good anyway");
+    }
+}

@@ -1,0 +1,214 @@
+/* The order is fixed: what can be refused by the head alone is refused before the body is kept (so a stranger without a
+ * token cannot make us hold a megabyte), the stored object is loaded before the body is parsed (an unknown user is 404
+ * even with a broken body), and the handler sees only what passed all of that. */
+#include "api/dispatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/reply.h"
+#include "api/route.h"
+#include "api/state.h"
+#include "base/log.h"
+#include "base/problem.h"
+
+static const struct {
+    int status;
+    const char *error, *message;
+} token_texts[] = {
+    [TOKEN_BAD] = { 401, "token is unauthorized", "Unauthorized" },
+    [TOKEN_EXPIRED] = { 401, "token is expired", "Unauthorized" },
+    [TOKEN_EARLY] = { 401, "token nbf validation failed", "Unauthorized" },
+    [TOKEN_AUDIENCE] = { 401, NULL, "Your token audience is not valid" },
+    [TOKEN_CLAIMS] = { 400, NULL, "Invalid token claims" },
+    [TOKEN_REVOKED] = { 401, NULL, "Your token is no longer valid" },
+    [TOKEN_FAILED] = { 500, "the token could not be checked", "Internal Server Error" },
+};
+
+static int request_bearer(struct http_request *rq, const struct authorization *h)
+{
+    const struct apid *a = rq->apid;
+
+    if (h->scheme != SCHEME_BEARER || rq->authorizations > 1)
+        return reply_result(rq, 401, "no token found", "Unauthorized");
+    enum token_result t =
+        auth_bearer(a->auth, &a->keys[rq->conn->listener], h->token, rq->conn->address, &rq->who, NULL);
+    if (t == TOKEN_OK)
+        return 0;
+    return reply_result(rq, token_texts[t].status, token_texts[t].error, token_texts[t].message);
+}
+
+/* On the administrators' socket nobody has to show anything, but may. */
+static int request_who(struct http_request *rq)
+{
+    struct authorization h;
+    int r = 0;
+
+    if (rq->conn->is_trusted && rq->authorization == NULL) {
+        rq->who = auth_local(rq->apid->auth);
+        return 0;
+    }
+    authorization_parse(rq->authorization, &h);
+    r = request_bearer(rq, &h);
+    authorization_done(&h);
+    return r;
+}
+
+static int request_permission(struct http_request *rq)
+{
+    uint32_t perm = rq->route->perm;
+
+    if (perm & ADM_PUBLIC)
+        return 0;
+    int r = request_who(rq);
+    if (r != 0)
+        return r;
+    uint32_t wanted = perm & ADM_ALL;
+    if (perm & ADM_ANY || (wanted != 0 && (rq->who->perms & wanted) == wanted))
+        return 0;
+    return reply_refuse(rq, 403, SAYS_MESSAGE, "Forbidden");
+}
+
+static int request_route(struct http_request *rq)
+{
+    int r = path_split(rq->target, strlen(rq->target), &rq->path);
+    if (r == 0)
+        r = route_match(rq->conn->kind == LISTEN_TELEMETRY, rq->method, &rq->path, &rq->route, &rq->param,
+                        rq->reply.allow, sizeof(rq->reply.allow));
+    if (r == 0)
+        return 0;
+    if (r == -ENOTSUP) { /* an empty body: the contract has none here */
+        rq->reply.status = 405;
+        return REPLIED;
+    }
+    rq->reply.allow[0] = '\0';
+    if (r == -EINVAL)
+        return reply_refuse(rq, 400, SAYS_MESSAGE, "Bad Request");
+    if (r == -ENOENT)
+        return reply_refuse(rq, 404, SAYS_MESSAGE, "Not Found");
+    reply_problem(rq, r);
+    return REPLIED;
+}
+
+static bool gate_is_full(const struct http_request *rq)
+{
+    const struct apid *a = rq->apid;
+    uint32_t total = a->config->common.max_total_connections;
+    uint32_t per_host = a->config->common.max_per_host_connections;
+
+    if (rq->conn->kind != LISTEN_API)
+        return false;
+    if (total != 0 && http_in_flight(a->http, NULL) + gate_sessions(a->gate, NULL) > total)
+        return true;
+    const char *from = rq->conn->address;
+    return per_host != 0 && http_in_flight(a->http, from) + gate_sessions(a->gate, from) > per_host;
+}
+
+void dispatch_begin(struct http_request *rq)
+{
+    static const char full[] = "configured connections limit reached";
+
+    if (gate_is_full(rq)) {
+        reply_result(rq, 403, full, full);
+        return;
+    }
+    if (request_route(rq) == 0)
+        IGNORE(request_permission(rq), "a refusal is in the reply");
+}
+
+static int body_parse(struct http_request *rq, void *obj)
+{
+    CLEANUP(json_put_p) struct json_object *body = NULL;
+
+    int r = json_in(rq->body.s != NULL ? rq->body.s : "", rq->body.len, 0, &body, &rq->why);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0)
+        return reply_refuse(rq, 400, SAYS_ERROR, "%s", rq->why.text[0] != '\0' ? rq->why.text : "invalid JSON");
+    if (body == NULL) /* null changes nothing */
+        return 0;
+    if (!json_object_is_type(body, json_type_object))
+        return reply_refuse(rq, 400, SAYS_ERROR, "the body must be a JSON object");
+    r = schema_parse(rq->route->in, body, rq->route->use, obj, &rq->why);
+    return r == -EINVAL ? reply_invalid(rq) : r;
+}
+
+static int body_read(struct http_request *rq, void *obj)
+{
+    const struct route *row = rq->route;
+
+    int r = row->load != NULL ? row->load(rq, obj) : schema_init(row->in, obj);
+    if (r == 0)
+        r = body_parse(rq, obj);
+    if (r != 0)
+        return r;
+    r = schema_check(row->in, obj, &rq->why);
+    return r == -EINVAL ? reply_invalid(rq) : r;
+}
+
+static int run_with_body(struct http_request *rq, struct strbuf *out)
+{
+    void *obj = calloc(1, rq->route->in->size);
+    if (obj == NULL)
+        return -ENOMEM;
+    int r = body_read(rq, obj);
+    if (r == 0)
+        r = rq->route->handle(rq, obj, out);
+    schema_done(rq->route->in, obj);
+    free(obj);
+    return r;
+}
+
+static void reply_success(struct http_request *rq)
+{
+    const struct route *row = rq->route;
+
+    if (row->said != NULL) {
+        reply_result(rq, row->status, NULL, row->said);
+        return;
+    }
+    rq->reply.status = row->status;
+    if (rq->reply.content_type == NULL) {
+        rq->reply.content_type = "application/json; charset=utf-8";
+        strbuf_addc(&rq->reply.body, '\n');
+    }
+}
+
+/* Runs the handler. -EWOULDBLOCK: nothing is decided, a worker must do it. */
+static int request_run(struct http_request *rq)
+{
+    int r = rq->route->in != NULL ? run_with_body(rq, &rq->reply.body) : rq->route->handle(rq, NULL, &rq->reply.body);
+
+    if (r == -EWOULDBLOCK && !rq->may_block)
+        return r;
+    if (r == 0)
+        reply_success(rq);
+    else if (r != REPLIED)
+        reply_problem(rq, r);
+    return 0;
+}
+
+enum served dispatch_serve(struct http_request *rq)
+{
+    if (rq->parked)
+        return SERVED;
+    if (rq->route->runs == RUNS_WORKER || request_run(rq) == -EWOULDBLOCK)
+        return WANTS_WORKER;
+    return SERVED;
+}
+
+static void request_work(void *arg)
+{
+    struct http_request *rq = arg;
+
+    rq->may_block = true;
+    IGNORE(request_run(rq), "it may block, so it decides");
+    http_resume(rq);
+}
+
+int dispatch_park(struct http_request *rq)
+{
+    const struct apid *a = rq->apid;
+
+    return pool_submit(rq->route->runs == RUNS_TRY ? a->hashing : a->waiting, request_work, rq);
+}

@@ -1,0 +1,10 @@
+/* From a request to its reply: route, gate, token, permission, body, handler, rendering. No handler repeats any of it.
+ *
+ * Threads: begin and serve on event threads; park hands the rest to a worker. */
+#pragma once
+
+#include "api/http.h"
+
+void dispatch_begin(struct http_request *rq);
+enum served dispatch_serve(struct http_request *rq);
+int dispatch_park(struct http_request *rq) MUST_CHECK;

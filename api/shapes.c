@@ -1,0 +1,157 @@
+/* The rows of the bodies in shapes.h. Names and order are the contract's (contract/rest.md §4.8 to §4.10), and ours of
+ * DESIGN §10 where it has none. */
+#include "api/shapes.h"
+
+#include <string.h>
+
+static const struct field message_fields[] = {
+    F_STRING(struct message_shape, error, .flags = FIELD_OMIT_EMPTY),
+    F_STRING(struct message_shape, message),
+};
+const struct schema message_schema = SCHEMA("ApiResponse", struct message_shape, message_fields);
+
+static const struct field token_fields[] = {
+    F_STRING(struct token_shape, access_token),
+    F_STRING(struct token_shape, expires_at),
+};
+const struct schema token_schema = SCHEMA("Token", struct token_shape, token_fields);
+
+static const struct field changepwd_fields[] = {
+    F_STRING(struct changepwd_in, current_password, .max = 4096),
+    F_STRING(struct changepwd_in, new_password, .max = 4096),
+};
+const struct schema changepwd_schema = SCHEMA("PwdChange", struct changepwd_in, changepwd_fields);
+
+/* Negative numbers are refused by the handler, in the contract's words. */
+#define USED_SIZE  F_I64(struct usage_in, used_quota_size, .min = INT64_MIN, .max = INT64_MAX)
+#define USED_FILES F_I64(struct usage_in, used_quota_files, .min = INT64_MIN, .max = INT64_MAX)
+
+static const struct field usage_in_fields[] = {
+    USED_SIZE,
+    USED_FILES,
+};
+const struct schema usage_in_schema = SCHEMA("QuotaUsage", struct usage_in, usage_in_fields);
+
+static const struct field user_usage_in_fields[] = {
+    F_STRING(struct usage_in, username, .max = 255),
+    USED_SIZE,
+    USED_FILES,
+};
+const struct schema user_usage_in_schema = SCHEMA("UserQuotaUsage", struct usage_in, user_usage_in_fields);
+
+static const struct field folder_usage_in_fields[] = {
+    F_STRING(struct usage_in, name, .max = 255),
+    USED_SIZE,
+    USED_FILES,
+};
+const struct schema folder_usage_in_schema = SCHEMA("FolderQuotaUsage", struct usage_in, folder_usage_in_fields);
+
+static const struct field user_scan_in_fields[] = {
+    F_STRING(struct usage_in, username, .max = 255),
+};
+const struct schema user_scan_in_schema = SCHEMA("UserScanRequest", struct usage_in, user_scan_in_fields);
+
+static const struct field folder_scan_in_fields[] = {
+    F_STRING(struct usage_in, name, .max = 255),
+};
+const struct schema folder_scan_in_schema = SCHEMA("FolderScanRequest", struct usage_in, folder_scan_in_fields);
+
+static const struct field scan_report_fields[] = {
+    F_I64(struct scan_report, start_time),
+    F_I64(struct scan_report, end_time),
+    F_BOOL(struct scan_report, dry_run),
+    F_STRING(struct scan_report, result),
+    F_STRING(struct scan_report, error, .flags = FIELD_OMIT_EMPTY),
+    F_I64(struct scan_report, files_seen),
+    F_I64(struct scan_report, bytes_seen),
+    F_I64(struct scan_report, drift_size),
+    F_I64(struct scan_report, drift_files),
+};
+static const struct schema scan_report_schema = SCHEMA("ScanReport", struct scan_report, scan_report_fields);
+
+static void last_scan_write(const void *member, struct json_out *out)
+{
+    const struct scan_report *report = *(const struct scan_report *const *)member;
+
+    if (report == NULL)
+        json_null(out);
+    else
+        schema_write(&scan_report_schema, report, SHOW_API, out);
+}
+
+static bool pointer_is_null(const void *member)
+{
+    return *(const void *const *)member == NULL;
+}
+
+/* Only written: what goes out is never parsed, copied or released by its rows. */
+static const struct field_codec last_scan_codec = { .write = last_scan_write, .is_empty = pointer_is_null };
+
+#define USAGE_FIELDS(wire_name)                                                                                        \
+    F_STRING(struct usage_shape, name, .wire = (wire_name)), F_I64(struct usage_shape, used_quota_size),               \
+        F_I64(struct usage_shape, used_quota_files), F_I64(struct usage_shape, reserved_size),                         \
+        F_I64(struct usage_shape, adjustment_size), F_I64(struct usage_shape, adjustment_files),                       \
+        F_I64(struct usage_shape, quota_size), F_I64(struct usage_shape, quota_files),                                 \
+        F_STRING(struct usage_shape, state), F_I64(struct usage_shape, last_quota_update),                             \
+        F_CUSTOM(struct usage_shape, last_scan, &last_scan_codec, .sub = &scan_report_schema)
+
+static const struct field user_usage_fields[] = { USAGE_FIELDS("username") };
+const struct schema user_usage_schema = SCHEMA("UserUsage", struct usage_shape, user_usage_fields);
+static const struct field folder_usage_fields[] = { USAGE_FIELDS("name") };
+const struct schema folder_usage_schema = SCHEMA("FolderUsage", struct usage_shape, folder_usage_fields);
+
+#define SCAN_FIELDS(wire_name)                                                                                         \
+    F_STRING(struct running_scan, name, .wire = (wire_name)), F_I64(struct running_scan, start_time),                  \
+        F_BOOL(struct running_scan, dry_run), F_I64(struct running_scan, files_seen),                                  \
+        F_I64(struct running_scan, bytes_seen), F_I64(struct running_scan, files_expected)
+
+static const struct field user_scan_fields[] = { SCAN_FIELDS("username") };
+const struct schema user_scan_schema = SCHEMA("QuotaScan", struct running_scan, user_scan_fields);
+static const struct field folder_scan_fields[] = { SCAN_FIELDS("name") };
+const struct schema folder_scan_schema = SCHEMA("FolderQuotaScan", struct running_scan, folder_scan_fields);
+
+static const struct field transfer_fields[] = {
+    F_STRING(struct transfer_shape, operation_type),
+    F_I64(struct transfer_shape, start_time),
+    F_I64(struct transfer_shape, size),
+    F_STRING(struct transfer_shape, path),
+};
+static const struct schema transfer_schema = SCHEMA("Transfer", struct transfer_shape, transfer_fields);
+
+static const struct field connection_fields[] = {
+    F_STRING(struct connection_shape, username),
+    F_STRING(struct connection_shape, connection_id),
+    F_STRING(struct connection_shape, client_version, .flags = FIELD_OMIT_EMPTY),
+    F_STRING(struct connection_shape, remote_address),
+    F_I64(struct connection_shape, connection_time),
+    F_I64(struct connection_shape, last_activity),
+    F_STRING(struct connection_shape, protocol),
+    F_OBJECTS(struct connection_shape, active_transfers, .sub = &transfer_schema, .flags = FIELD_OMIT_EMPTY),
+    F_STRING(struct connection_shape, command, .flags = FIELD_OMIT_EMPTY),
+};
+const struct schema connection_schema = SCHEMA("ConnectionStatus", struct connection_shape, connection_fields);
+
+static const struct field version_fields[] = {
+    F_STRING(struct version_shape, version),
+    F_STRING(struct version_shape, build_date),
+    F_STRING(struct version_shape, commit_hash),
+    F_STRINGS(struct version_shape, features),
+};
+const struct schema version_schema = SCHEMA("VersionInfo", struct version_shape, version_fields);
+
+static void raw_write(const void *member, struct json_out *out)
+{
+    const char *text = *(const char *const *)member;
+
+    json_raw(out, text, strlen(text));
+}
+
+static const struct field_codec raw_codec = { .write = raw_write, .is_empty = pointer_is_null };
+
+static const struct field status_fields[] = {
+    F_CUSTOM(struct status_shape, ssh, &raw_codec),      F_CUSTOM(struct status_shape, ftp, &raw_codec),
+    F_CUSTOM(struct status_shape, webdav, &raw_codec),   F_CUSTOM(struct status_shape, data_provider, &raw_codec),
+    F_CUSTOM(struct status_shape, defender, &raw_codec), F_CUSTOM(struct status_shape, mfa, &raw_codec),
+    F_CUSTOM(struct status_shape, vfs, &raw_codec),
+};
+const struct schema status_schema = SCHEMA("ServicesStatus", struct status_shape, status_fields);

@@ -1,0 +1,78 @@
+/* Bodies that are no entities of the store: their structs and field rows, so that they are parsed, written, documented
+ * and compared with openapi.yaml like everything else.
+ *
+ * Ownership: bodies that come in own what is in them (schema_done). Shapes that go out borrow everything, and are only
+ *            written. */
+#pragma once
+
+#include "base/field.h"
+
+struct message_shape {
+    char *error, *message;
+};
+
+struct token_shape {
+    char *access_token, *expires_at;
+};
+
+struct changepwd_in {
+    char *current_password, *new_password;
+};
+
+/* Of PUT …/usage, and of the deprecated forms that name the object in the body. */
+struct usage_in {
+    char *username, *name;
+    int64_t used_quota_size, used_quota_files;
+};
+
+struct transfer_shape {
+    char *operation_type;
+    int64_t start_time, size;
+    char *path;
+};
+
+struct scan_report {
+    int64_t start_time, end_time;
+    bool dry_run;
+    char *result;
+    char *error;
+    int64_t files_seen, bytes_seen, drift_size, drift_files;
+};
+
+struct usage_shape {
+    char *name;
+    int64_t used_quota_size, used_quota_files, reserved_size, adjustment_size, adjustment_files;
+    int64_t quota_size, quota_files;
+    char *state;
+    int64_t last_quota_update;
+    const struct scan_report *last_scan; /* NULL: null */
+};
+
+struct running_scan {
+    char *name;
+    int64_t start_time;
+    bool dry_run;
+    int64_t files_seen, bytes_seen, files_expected;
+};
+
+struct connection_shape {
+    char *username, *connection_id, *client_version, *remote_address;
+    int64_t connection_time, last_activity;
+    char *protocol;
+    struct objects active_transfers; /* struct transfer_shape */
+    char *command;
+};
+
+struct version_shape {
+    char *version, *build_date, *commit_hash;
+    struct strings features;
+};
+
+/* Each member is one ready JSON value, borrowed. */
+struct status_shape {
+    const char *ssh, *ftp, *webdav, *data_provider, *defender, *mfa, *vfs;
+};
+
+extern const struct schema message_schema, token_schema, changepwd_schema, usage_in_schema, user_usage_in_schema,
+    folder_usage_in_schema, user_scan_in_schema, folder_scan_in_schema, user_usage_schema, folder_usage_schema,
+    user_scan_schema, folder_scan_schema, connection_schema, version_schema, status_schema;

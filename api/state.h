@@ -1,0 +1,23 @@
+/* What the api role holds while it runs. One struct, handed down; only apid.c makes and frees it. */
+#pragma once
+
+#include "api/apid.h"
+#include "api/auth.h"
+#include "api/gate.h"
+#include "api/http.h"
+#include "api/live.h"
+#include "api/pool.h"
+
+struct apid {
+    const struct config *config; /* borrowed, like the next three */
+    struct store *store;
+    struct control *control;
+    struct connections *connections;
+    struct auth *auth;
+    struct live *live;
+    struct gate *gate;
+    struct pool *hashing;   /* what costs CPU */
+    struct pool *waiting;   /* what waits: the store's commits, other roles */
+    struct token_key *keys; /* one a listener; owned */
+    struct http *http;
+};

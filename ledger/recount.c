@@ -1,0 +1,355 @@
+/* Recounts: one thread takes them one by one, with as many walkers as help. Many small homes that must be counted
+ * after a crash of the machine queue up here instead of fighting for the disk.
+ *
+ * A recount of a domain walks all trees that move it. If the domain was marked stale again meanwhile (an overflow
+ * during the walk), it is counted again before anybody may trust it. A tree that nobody has opened in this life cannot
+ * be walked; then the domain stays as it is until the next recount. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "ledger/inside.h"
+
+#define STORE(p, v) atomic_store_explicit(&(p), (v), memory_order_relaxed)
+
+static void scan_begin(struct domain *d, bool dry_run)
+{
+    struct usage_scan *s = &d->u->scan;
+
+    STORE(s->end_ms, 0);
+    STORE(s->files_seen, 0);
+    STORE(s->bytes_seen, 0);
+    STORE(s->drift_bytes, 0);
+    STORE(s->drift_files, 0);
+    STORE(s->error, 0);
+    STORE(s->result, SCAN_NONE);
+    STORE(s->dry_run, dry_run);
+    STORE(s->files_expected, atomic_load_explicit(&d->u->used_files, memory_order_relaxed));
+    STORE(s->start_ms, sys->wall_ms());
+}
+
+static void scan_end(struct domain *d, const struct recount *rc, int r)
+{
+    struct usage_scan *s = &d->u->scan;
+
+    STORE(s->drift_bytes, atomic_load(&rc->drift_bytes));
+    STORE(s->drift_files, atomic_load(&rc->drift_files));
+    STORE(s->error, r == -ECANCELED ? 0 : r);
+    STORE(s->result, r == 0 ? SCAN_DONE : r == -ECANCELED ? SCAN_CANCELLED : SCAN_FAILED);
+    STORE(s->end_ms, MAX(sys->wall_ms(), 1));
+}
+
+/* The trees of the domain that are open; *ret_whole: none is missing. */
+static int trees_collect(struct recount *rc, bool *ret_whole)
+{
+    struct domain *d = rc->domain;
+    int r = 0;
+
+    mutex_lock(&d->l->journal.m);
+    *ret_whole = true;
+    rc->trees = calloc(d->n_trees + 1, sizeof(struct tree *));
+    if (rc->trees == NULL)
+        r = -ENOMEM;
+    for (uint32_t i = 0; r == 0 && i < d->n_trees; i++) {
+        if (atomic_load(&d->trees[i]->open))
+            rc->trees[rc->n_trees++] = d->trees[i];
+        else
+            *ret_whole = false;
+    }
+    mutex_unlock(&d->l->journal.m);
+    return r;
+}
+
+static bool has_uncounted(struct domain *d)
+{
+    bool has = false;
+
+    mutex_lock(&d->l->journal.m);
+    for (uint32_t i = 0; i < d->n_trees; i++)
+        has = has || (atomic_load(&d->trees[i]->open) && !atomic_load(&d->trees[i]->s->counted) &&
+                      tree_owner(d->trees[i]) == d);
+    mutex_unlock(&d->l->journal.m);
+    return has;
+}
+
+static void recounted(struct recount *rc, bool whole)
+{
+    struct domain *d = rc->domain;
+
+    for (size_t i = 0; i < rc->n_trees; i++)
+        tree_counted(rc->trees[i]);
+    struct charge carried = domain_trust(d, whole, rc->marks);
+    atomic_fetch_add(&rc->drift_bytes, (int64_t)carried.bytes);
+    atomic_fetch_add(&rc->drift_files, (int64_t)carried.files);
+}
+
+static int recount_run(struct recount *rc, bool *ret_whole)
+{
+    int r;
+
+    rc->marks = domain_marks(rc->domain); /* before the first look: a later mark means a later change */
+    r = trees_collect(rc, ret_whole);
+    for (size_t i = 0; r == 0 && i < rc->n_trees; i++)
+        r = walk_tree(rc->trees[i], rc);
+    if (r == 0 && atomic_load(&rc->cancel))
+        r = -ECANCELED;
+    if (r == 0 && !rc->dry_run)
+        recounted(rc, *ret_whole);
+    return r;
+}
+
+static void recount_report(struct recount *rc, int r)
+{
+    struct domain *d = rc->domain;
+    int64_t bytes = atomic_load(&rc->drift_bytes);
+
+    metric_add(M_LEDGER_RECOUNTS, 0, 1);
+    if (r == 0 && !rc->dry_run)
+        metric_add(M_LEDGER_DRIFT_BYTES, 0, bytes < 0 ? -bytes : bytes);
+    if (r < 0 && r != -ECANCELED)
+        log_fail(r, "ledger: cannot count %s %lld", domain_kind_name(d->kind), (long long)d->id);
+    scan_end(d, rc, r);
+}
+
+static bool recount_one(struct recount *rc)
+{
+    struct domain *d = rc->domain;
+    bool whole = true;
+    int r = recount_run(rc, &whole);
+
+    if (r < 0 && !rc->dry_run && has_uncounted(d))
+        domain_mark_stale(d); /* what was met of it is not all */
+    if (!rc->dry_run)
+        domain_recounting(d, false);
+    recount_report(rc, r);
+    return r == 0 && !rc->dry_run && whole && (domain_is_stale(d) || has_uncounted(d));
+}
+
+static void recount_free(struct recount *rc)
+{
+    free(rc->trees);
+    free(rc);
+}
+
+static void *recounts_thread(void *arg)
+{
+    struct ledger *l = arg;
+    struct recounts *q = &l->recounts;
+
+    mutex_lock(&q->m);
+    while (!q->stop) {
+        struct recount *rc = q->first;
+
+        if (rc == NULL) {
+            pthread_cond_wait(&q->wake, &q->m.m);
+            continue;
+        }
+        q->first = rc->next;
+        if (q->first == NULL)
+            q->last = &q->first;
+        q->current = rc;
+        mutex_unlock(&q->m);
+        bool again = recount_one(rc);
+        mutex_lock(&q->m);
+        q->current = NULL;
+        again = (again || rc->again) && !atomic_load(&rc->cancel);
+        mutex_unlock(&q->m);
+        if (again && (domain_is_stale(rc->domain) || has_uncounted(rc->domain)))
+            recount_again(rc->domain);
+        recount_free(rc);
+        mutex_lock(&q->m);
+        pthread_cond_broadcast(&q->done);
+    }
+    mutex_unlock(&q->m);
+    return NULL;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+static struct recount *waiting_of(struct recounts *q, const struct domain *d, bool real_only)
+{
+    for (struct recount *rc = q->first; rc; rc = rc->next)
+        if (rc->domain == d && !(real_only && rc->dry_run))
+            return rc;
+    return NULL;
+}
+
+static bool runs_of(const struct recounts *q, const struct domain *d, bool real_only)
+{
+    return q->current && q->current->domain == d && !(real_only && q->current->dry_run);
+}
+
+/* `real_only`: a dry run that waits or runs is no reason to refuse. */
+static int recount_ask(struct domain *d, bool dry_run, bool real_only)
+{
+    struct recounts *q = &d->l->recounts;
+    struct recount *rc = calloc(1, sizeof *rc);
+    int r = 0;
+
+    if (rc == NULL)
+        return -ENOMEM;
+    rc->domain = d;
+    rc->dry_run = dry_run;
+    if (!dry_run)
+        domain_recounting(d, true);
+    mutex_lock(&q->m);
+    if (q->stop || !q->runs)
+        r = -ECANCELED;
+    else if (real_only && runs_of(q, d, real_only))
+        q->current->again = true; /* its answer may be there already: when it ends, it looks whether that was enough */
+    if (r == 0 && (waiting_of(q, d, real_only) || runs_of(q, d, real_only)))
+        r = -EALREADY;
+    if (r == 0) {
+        scan_begin(d, dry_run);
+        *q->last = rc;
+        q->last = &rc->next;
+        pthread_cond_signal(&q->wake);
+    }
+    mutex_unlock(&q->m);
+    if (r == -ECANCELED && !dry_run)
+        domain_recounting(d, false);
+    if (r < 0)
+        free(rc);
+    return r;
+}
+
+int recount_start(struct domain *d, bool dry_run)
+{
+    return recount_ask(d, dry_run, false);
+}
+
+void recount_again(struct domain *d)
+{
+    int r = recount_ask(d, false, true);
+
+    if (r < 0 && r != -EALREADY && r != -ECANCELED)
+        log_fail(r, "ledger: cannot ask for a recount of %s %lld", domain_kind_name(d->kind), (long long)d->id);
+}
+
+/* Takes what waits for the domain out of the queue; owned by the caller, linked by next. */
+static struct recount *unqueue_locked(struct recounts *q, const struct domain *d)
+{
+    struct recount *out = NULL, **at = &q->first;
+
+    while (*at) {
+        struct recount *rc = *at;
+
+        if (rc->domain != d) {
+            at = &rc->next;
+            continue;
+        }
+        *at = rc->next;
+        rc->next = out;
+        out = rc;
+    }
+    q->last = at;
+    return out;
+}
+
+static void cancel_waiting(struct recount *rc)
+{
+    while (rc) {
+        struct recount *next = rc->next;
+        struct domain *d = rc->domain;
+
+        if (!rc->dry_run && has_uncounted(d))
+            domain_mark_stale(d);
+        if (!rc->dry_run)
+            domain_recounting(d, false);
+        scan_end(d, rc, -ECANCELED);
+        recount_free(rc);
+        rc = next;
+    }
+}
+
+int recount_cancel(struct domain *d)
+{
+    struct recounts *q = &d->l->recounts;
+
+    mutex_lock(&q->m);
+    bool runs = runs_of(q, d, false);
+    if (runs)
+        atomic_store(&q->current->cancel, true);
+    struct recount *waiting = unqueue_locked(q, d);
+    pthread_cond_broadcast(&q->done);
+    mutex_unlock(&q->m);
+    bool any = runs || waiting;
+    cancel_waiting(waiting);
+    return any ? 0 : -ENOENT;
+}
+
+void recount_stop_domain(struct domain *d)
+{
+    struct recounts *q = &d->l->recounts;
+
+    IGNORE(recount_cancel(d), "there may be none");
+    mutex_lock(&q->m);
+    while (runs_of(q, d, false))
+        pthread_cond_wait(&q->done, &q->m.m);
+    mutex_unlock(&q->m);
+}
+
+static bool runs_in(const struct recounts *q, const struct tree *t)
+{
+    return q->current && charge_set_has(t->set, q->current->domain);
+}
+
+/* The tree is about to go: what runs for any of its domains is cancelled, and asked for again without it. */
+void recount_stop_tree(struct tree *t)
+{
+    struct recounts *q = &t->l->recounts;
+    struct domain *again = NULL;
+
+    atomic_store(&t->open, false); /* a recount that begins now leaves it out */
+    mutex_lock(&q->m);
+    while (runs_in(q, t)) {
+        again = q->current->dry_run ? again : q->current->domain;
+        atomic_store(&q->current->cancel, true);
+        pthread_cond_wait(&q->done, &q->m.m);
+    }
+    mutex_unlock(&q->m);
+    if (again && domain_is_stale(again))
+        recount_again(again);
+}
+
+void recount_wait(struct ledger *l)
+{
+    struct recounts *q = &l->recounts;
+
+    mutex_lock(&q->m);
+    while (q->current || q->first)
+        pthread_cond_wait(&q->done, &q->m.m);
+    mutex_unlock(&q->m);
+}
+
+int recounts_start(struct ledger *l)
+{
+    struct recounts *q = &l->recounts;
+
+    q->runs = true;
+    if (pthread_create(&q->thread, NULL, recounts_thread, l) == 0)
+        return 0;
+    q->runs = false;
+    return -EAGAIN;
+}
+
+void recounts_stop(struct ledger *l)
+{
+    struct recounts *q = &l->recounts;
+
+    if (!q->runs)
+        return;
+    mutex_lock(&q->m);
+    q->stop = true;
+    if (q->current)
+        atomic_store(&q->current->cancel, true);
+    struct recount *waiting = q->first;
+    q->first = NULL;
+    q->last = &q->first;
+    pthread_cond_signal(&q->wake);
+    mutex_unlock(&q->m);
+    pthread_join(q->thread, NULL);
+    cancel_waiting(waiting);
+    q->runs = false;
+}

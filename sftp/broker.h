@@ -1,0 +1,78 @@
+/* Inside the broker: the sessions it knows, the listener it runs.
+ *
+ *   any worker ──► epoll (one shot) ──► the listener's socket: a new session          broker.c
+ *                                   ──► a session's socket: one question, one answer  broker_session.c
+ *                                   ──► the tick: deadlines, the listener's restart
+ *
+ * Each worker takes one event at a time, so at most that many passwords are hashed at once; what waits is bounded
+ * by the listener's limit of unauthenticated connections.
+ *
+ * Locks: `lock` guards the list and what close requests read; it is never held across a hash, the store or a file. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "sftp/broker_proto.h"
+#include "sftp/host_keys.h"
+#include "sftp/login.h"
+#include "sftp/sftpd.h"
+
+enum { BROKER_WORKERS_MAX = 16, SESSION_ID_MAX = 64 };
+
+enum watched_kind { WATCH_STOP, WATCH_TICK, WATCH_LISTENER, WATCH_SESSION };
+
+/* What an epoll event points at. */
+struct watched {
+    enum watched_kind kind;
+    int fd;
+};
+
+/* One connection. Between two events it belongs to nobody, during one to the worker that has it. */
+struct session {
+    struct watched watched; /* first */
+    struct session *next;   /* guarded by the lock */
+    struct session **link;
+    int pidfd; /* -1: it was gone already */
+    struct connection *record;
+    char remote[72], local[72]; /* ip:port */
+    char address[64];           /* ip */
+    uint8_t id[SESSION_ID_MAX];
+    size_t id_len;
+    char connection_id[96]; /* guarded by the lock once set */
+    int64_t user_id;        /* guarded by the lock; 0: not logged in */
+    bool logged_in;
+    unsigned tries;       /* that failed */
+    bool tried;           /* any login attempt */
+    uint64_t deadline_ns; /* guarded by the lock; 0: none; then it is killed */
+};
+
+struct sftpd {
+    struct sftpd_options o;
+    struct host_keys keys;
+    struct login *login;
+    struct mutex lock;
+    struct session *sessions; /* guarded by lock */
+    int epoll, stop_event;
+    struct watched stop, tick, listener;
+    int listener_pid; /* -1: none; that of the tick's worker */
+    uint64_t listener_since_ns, listener_retry_ns;
+    unsigned listener_failures;
+    pthread_t workers[BROKER_WORKERS_MAX];
+    size_t workers_n;
+    _Atomic bool stopping;
+    uid_t service_uid; /* for users without an own uid */
+    gid_t service_gid;
+};
+
+/* broker_session.c: deals with one message. false: the session is over. */
+bool session_serve(struct sftpd *s, struct session *n);
+void session_end(struct sftpd *s, struct session *n); /* frees it and its record */
+int session_tell_close(struct session *n, const char *reason);
+
+/* broker_listener.c */
+int listener_spawn(struct sftpd *s) MUST_CHECK;
+void listener_gone(struct sftpd *s);
+int listener_accept(struct sftpd *s); /* one message of the listener: a new session; 0: it is gone */
+
+int broker_watch(struct sftpd *s, struct watched *w, bool again);

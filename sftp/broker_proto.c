@@ -1,0 +1,77 @@
+#include "sftp/broker_proto.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_n)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * BROKER_FDS_MAX)];
+    } control = { 0 };
+    struct iovec iov = { .iov_base = message->v + message->head, .iov_len = message->len };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (message->failed)
+        return message->failed;
+    if (fds_n > 0) {
+        m.msg_control = control.space;
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * fds_n);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * fds_n);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * fds_n);
+    }
+    ssize_t n;
+    do
+        n = sendmsg(fd, &m, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
+static void take_fds(struct msghdr *m, int ret_fds[BROKER_FDS_MAX])
+{
+    size_t taken = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            if (taken < BROKER_FDS_MAX)
+                ret_fds[taken++] = fd;
+            else
+                fd_close(&fd);
+        }
+    }
+}
+
+ssize_t broker_receive(int fd, void *buf, size_t room, int ret_fds[BROKER_FDS_MAX])
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * BROKER_FDS_MAX)];
+    } control;
+    struct iovec iov = { .iov_base = buf, .iov_len = room };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)
+    };
+    ssize_t n;
+
+    for (size_t i = 0; i < BROKER_FDS_MAX; i++)
+        ret_fds[i] = -1;
+    do
+        n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == ECONNRESET ? 0 : -errno;
+    take_fds(&m, ret_fds);
+    if (m.msg_flags & MSG_TRUNC) {
+        for (size_t i = 0; i < BROKER_FDS_MAX; i++)
+            fd_close(&ret_fds[i]);
+        return -EBADMSG;
+    }
+    return n;
+}

@@ -1,0 +1,51 @@
+/* What a session and the broker say to each other, over a SOCK_SEQPACKET pair of their own.
+ *
+ * A message is one type byte and fields in the wire form of packet.h. The session asks, the broker answers each
+ * question once; SAY_CLOSE comes unasked. The broker believes nothing that a session says about itself: who is logged
+ * in is what it has verified, the session id is the first hash that it signed.
+ *
+ *   session                              broker
+ *   SAY_SIGN key type, digest, hash      SAY_SIGNED signature ("" : refused)
+ *   SAY_OFFER user, key blob             SAY_VERDICT
+ *   SAY_SIGNATURE digest, signature, signed data, client version      SAY_VERDICT (+ descriptors)
+ *   SAY_PASSWORD user, password, client version                       SAY_VERDICT (+ descriptors)
+ *                                        SAY_CLOSE reason
+ *   listener
+ *   SAY_SESSION pid, record, remote, local (+ the broker's end of the session's pair)
+ *                                        SAY_HOST_KEYS n, blobs (once, at the start)
+ * SAY_VERDICT: enum verdict, connection id, uid, gid, home's host path; with VERDICT_IN two descriptors: the home
+ * (O_PATH), and the user's record as JSON, without secrets, in a sealed memfd.
+ *
+ * Limits: BROKER_MESSAGE_MAX bytes a message, BROKER_RECORD_MAX for a record, BROKER_WAIT_MS for an answer. */
+#pragma once
+
+#include "sftp/packet.h"
+
+enum { BROKER_MESSAGE_MAX = 64 * 1024, BROKER_RECORD_MAX = 4 << 20, BROKER_WAIT_MS = 60000, BROKER_FDS_MAX = 2 };
+
+enum broker_say {
+    SAY_NOTHING,
+    SAY_SIGN,
+    SAY_SIGNED,
+    SAY_OFFER,
+    SAY_SIGNATURE,
+    SAY_PASSWORD,
+    SAY_VERDICT,
+    SAY_CLOSE,
+    SAY_SESSION,
+    SAY_HOST_KEYS,
+};
+
+enum verdict {
+    VERDICT_NO,   /* wrong; or the offered key is none of theirs */
+    VERDICT_YES,  /* the offered key would do */
+    VERDICT_IN,   /* logged in */
+    VERDICT_OVER, /* too many tries: end the connection */
+};
+
+/* broker_send - one message with up to BROKER_FDS_MAX descriptors (borrowed). 0, -EPIPE, -EAGAIN, … */
+int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_n) MUST_CHECK;
+
+/* broker_receive - one message into buf; descriptors are owned, -1 where there is none. Returns its length, 0 at the
+ * end of the connection, -EAGAIN, -EBADMSG (too long). */
+ssize_t broker_receive(int fd, void *buf, size_t room, int ret_fds[BROKER_FDS_MAX]) MUST_CHECK;

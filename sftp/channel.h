@@ -1,0 +1,60 @@
+/* Inside the transport: its state, and the channels. */
+#pragma once
+
+#include <libssh/callbacks.h>
+#include <libssh/server.h>
+
+#include "sftp/session.h"
+#include "sftp/stream.h"
+#include "sftp/transport.h"
+
+enum { CHANNELS_MAX = 10, CHANNEL_WRITE_MAX = 256 * 1024, CHANNEL_CLOSE_MS = 2000 };
+
+struct transport;
+
+struct channel {
+    struct transport *t;
+    ssh_channel c; /* NULL: free */
+    struct ssh_channel_callbacks_struct callbacks;
+    struct stream stream;
+    struct activity activity; /* the account's, with this channel's protocol */
+    struct account account;   /* each channel has its own buckets' view and activity */
+    bool stalled;             /* libssh holds bytes that found no room */
+    bool pulling;
+    bool eof, eof_told, ended, peer_closed;
+    uint64_t ended_ns; /* we have closed */
+};
+
+struct transport {
+    const struct transport_options *o;
+    ssh_session s;
+    ssh_event event;
+    struct ssh_server_callbacks_struct callbacks;
+    struct broker_link broker;
+    struct identity who;
+    struct account account; /* what channels copy */
+    struct activity activity;
+    struct channel channels[CHANNELS_MAX];
+    bool verified;  /* the broker's verdict on the last signature was "in" */
+    bool logged_in; /* and the process has become the user */
+    bool over;      /* end the connection */
+    char client_version[128];
+};
+
+/* channel_open - for libssh's callback; NULL refuses. */
+ssh_channel channel_open(ssh_session s, void *arg);
+
+/* channel_step - lets the stream work and moves its bytes. true: there is more to do at once. */
+bool channel_step(struct channel *ch);
+
+/* channel_abort - ends what runs (uploads as upload_mode says) and closes. channel_drop - frees it. */
+void channel_abort(struct channel *ch);
+void channel_drop(struct channel *ch);
+bool channel_is_done(const struct channel *ch);
+
+/* transport_enter - becomes the user whom the broker has let in. Before libssh says "success": the next packet may
+ * open a channel already. */
+bool transport_enter(struct transport *t);
+
+/* transport_login.c */
+void transport_login_callbacks(struct transport *t);

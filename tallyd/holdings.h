@@ -1,0 +1,28 @@
+/* What outlives the services: listening sockets, shared tables, the mount with the vfs's memory, the notifier.
+ *
+ * Threads: the supervisor's one. Errors are logged here, where their context is. */
+#pragma once
+
+#include "base/role.h"
+
+struct holdings {
+    const struct config *config;         /* borrowed */
+    struct role_fd shared[ROLE_FDS_MAX]; /* for every service */
+    size_t shared_n;
+    int fuse_fd, vfs_state_fd, notify_fd; /* for the vfs; -1 while there is no mount */
+    int notify_read_fd;                   /* the notifier's end, kept for one that is started anew */
+    pid_t notifier;                       /* 0: none */
+    int lock_fd;
+};
+
+void holdings_init(struct holdings *h, const struct config *config);
+
+/* holdings_open - directories, the lock of the state directory, sockets, tables. Returns 0 or a negative errno. */
+int holdings_open(struct holdings *h) MUST_CHECK;
+
+/* mount_open - a new mount with an empty memory for the vfs, and its notifier. mount_close - takes it away. */
+int mount_open(struct holdings *h) MUST_CHECK;
+void mount_close(struct holdings *h);
+
+/* notifier_start - a new one for the same mount, after one that died. */
+int notifier_start(struct holdings *h) MUST_CHECK;

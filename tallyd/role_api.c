@@ -1,0 +1,83 @@
+/* The api role: the store (the only writer), the REST API, the metrics. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/apid.h"
+#include "base/log.h"
+#include "tallyd/service.h"
+
+enum { SOCKETS_MAX = 18 };
+
+struct api_role {
+    struct store *store;
+    struct connections connections;
+    struct apid *apid;
+    struct control *control;
+};
+
+static void message(void *arg, struct control *c, const struct control_message *m)
+{
+    struct api_role *a = arg;
+    const char *username = json_text(m->args, "username");
+
+    if (strcmp(m->name, "login") == 0 && username != NULL && a->apid != NULL)
+        apid_login_seen(a->apid, username, json_number(m->args, "at_ms", 0));
+    if (m->id != 0)
+        IGNORE(control_answer(c, m->from, m->id, -EOPNOTSUPP, NULL), "who asked is gone");
+}
+
+static size_t take_sockets(struct role *role, struct apid_socket *sockets)
+{
+    size_t n = 0;
+    int fd;
+
+    for (size_t i = 0; i < SOCKETS_MAX - 2; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "httpd.%zu", i);
+        if ((fd = role_take_fd(role, name)) >= 0)
+            sockets[n++] = (struct apid_socket){ .fd = fd };
+    }
+    if ((fd = role_take_fd(role, "admin")) >= 0)
+        sockets[n++] = (struct apid_socket){ .fd = fd, .is_admin_socket = true };
+    if ((fd = role_take_fd(role, "telemetry")) >= 0)
+        sockets[n++] = (struct apid_socket){ .fd = fd, .is_telemetry = true };
+    return n;
+}
+
+static int start_all(struct api_role *a, struct role *role)
+{
+    static struct apid_socket sockets[SOCKETS_MAX];
+    size_t n = take_sockets(role, sockets);
+    int r = store_open(role->config, STORE_WRITE, &a->store);
+
+    if (r < 0)
+        return log_fail(r, "cannot open the store");
+    r = connections_attach(role_take_fd(role, "connections"), false, &a->connections);
+    if (r == 0)
+        r = role_control(role, message, a, &a->control);
+    if (r < 0)
+        return log_fail(r, "cannot start the API");
+    struct apid_options o = { .config = role->config,
+                              .store = a->store,
+                              .control = a->control,
+                              .connections = &a->connections,
+                              .sockets = sockets,
+                              .sockets_n = n };
+    r = apid_start(&o, &a->apid);
+    return r < 0 ? log_fail(r, "cannot start the API") : 0;
+}
+
+int role_api(struct role *role)
+{
+    static struct api_role a;
+
+    if (start_all(&a, role) < 0)
+        return 1;
+    role_ready_and_wait(a.control);
+    struct apid *apid = a.apid;
+    apid_stop(apid); /* its workers may still ask; then the channel goes */
+    control_stop(a.control);
+    connections_detach(&a.connections);
+    store_close(a.store);
+    return 0;
+}

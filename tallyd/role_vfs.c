@@ -1,0 +1,238 @@
+/* The vfs role: store (reading), ledger, file system, watcher; and the questions that others ask about domains.
+ *
+ * Control messages are handled by a table. They arrive on control's own thread; all of them are short (activating a
+ * home reads one row and opens a few descriptors; counts run in the background). */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/lock.h"
+#include "base/log.h"
+#include "ledger/ledger.h"
+#include "tallyd/service.h"
+#include "vfs/vfs.h"
+#include "watcher/watcher.h"
+
+struct vfs_role {
+    const struct config *config;
+    struct store *store;
+    struct ledger *ledger;
+    struct vfs *vfs;
+    struct watcher *watcher;
+    struct control *control;
+    pthread_t waiter, verifier;
+    _Atomic bool mount_gone, stopping;
+};
+
+/* Which domain a question is about; its home or folder is activated first. */
+static int domain_asked(struct vfs_role *v, struct json_object *args, struct domain **ret)
+{
+    const char *kind = json_text(args, "kind");
+    const char *name = json_text(args, "name");
+    int64_t id = json_number(args, "id", 0);
+    bool is_user = kind != NULL && strcmp(kind, "user") == 0;
+
+    if (name == NULL || id <= 0)
+        return -EINVAL;
+    int r = is_user ? vfs_activate_user(v->vfs, name) : vfs_activate_folder(v->vfs, name);
+    if (r < 0)
+        return r;
+    *ret = domain_find(v->ledger, is_user ? DOMAIN_USER : DOMAIN_FOLDER, id);
+    return *ret == NULL ? -ENOENT : 0;
+}
+
+static bool domain_is_scanned(const struct domain *d)
+{
+    const struct usage_scan *scan = &domain_usage(d)->scan;
+
+    return atomic_load(&scan->start_ms) != 0 && atomic_load(&scan->end_ms) == 0;
+}
+
+static int ask_scan_start(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    struct domain *d;
+    int r = domain_asked(v, args, &d);
+
+    (void)ret;
+    return r < 0 ? r : recount_start(d, json_number(args, "dry_run", 0) != 0);
+}
+
+static int ask_scan_cancel(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    struct domain *d;
+    int r = domain_asked(v, args, &d);
+
+    (void)ret;
+    return r < 0 ? r : recount_cancel(d);
+}
+
+static int ask_usage_set(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    struct domain *d;
+    int64_t size = json_number(args, "size", -1);
+    int64_t files = json_number(args, "files", -1);
+    int r = size < 0 || files < 0 ? -EINVAL : domain_asked(v, args, &d);
+
+    (void)ret;
+    if (r < 0)
+        return r;
+    if (domain_is_scanned(d))
+        return -EALREADY;
+    domain_adjust(d, json_number(args, "add", 0) != 0, (uint64_t)size, (uint64_t)files);
+    return 0;
+}
+
+static int ask_status(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    struct vfs_status st;
+
+    (void)args;
+    vfs_status(v->vfs, &st);
+    *ret = control_args("mount", 's', v->config->vfs.mount, "libfuse", 's', st.libfuse, "watcher", 's',
+                        watcher_kind(v->watcher), "passthrough", 'i', (int64_t)st.passthrough, NULL);
+    return 0;
+}
+
+static int tell_user_changed(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    const char *name = json_text(args, "username");
+
+    (void)ret;
+    if (name != NULL)
+        vfs_user_changed(v->vfs, name, json_number(args, "id", 0));
+    return 0;
+}
+
+static int tell_folder_changed(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    const char *name = json_text(args, "name");
+
+    (void)ret;
+    if (name != NULL)
+        vfs_folder_changed(v->vfs, name, json_number(args, "id", 0));
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*handle)(struct vfs_role *v, struct json_object *args, struct json_object **ret);
+} messages[] = {
+    { "scan_start", ask_scan_start }, { "scan_cancel", ask_scan_cancel },    { "usage_set", ask_usage_set },
+    { "status", ask_status },         { "user_changed", tell_user_changed }, { "folder_changed", tell_folder_changed },
+};
+
+static void message(void *arg, struct control *c, const struct control_message *m)
+{
+    struct vfs_role *v = arg;
+    struct json_object *answer = NULL;
+    int r = -EOPNOTSUPP;
+
+    for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
+        if (strcmp(messages[i].name, m->name) == 0)
+            r = messages[i].handle(v, m->args, &answer);
+    if (m->id != 0)
+        IGNORE(control_answer(c, m->from, m->id, r, answer), "who asked is gone");
+    else
+        json_object_put(answer);
+}
+
+/* The session ended by itself: somebody unmounted it. */
+static void *await_unmount(void *arg)
+{
+    struct vfs_role *v = arg;
+
+    IGNORE(vfs_wait(v->vfs), "the end is what counts");
+    atomic_store(&v->mount_gone, true);
+    role_end();
+    return NULL;
+}
+
+/* Nobody watched while this process was not there: each home that was counted before is opened again, so that it is
+ * watched, and then counted once in the background. */
+static int verify_home(void *arg, int64_t id, const char *username)
+{
+    struct vfs_role *v = arg;
+    struct domain *d = domain_find(v->ledger, DOMAIN_USER, id);
+
+    if (d != NULL && vfs_activate_user(v->vfs, username) == 0)
+        IGNORE(recount_start(d, false), "one runs already");
+    return atomic_load(&v->stopping) ? -ECANCELED : 0;
+}
+
+static void *verify_homes(void *arg)
+{
+    struct vfs_role *v = arg;
+    int r = users_each(v->store, verify_home, v);
+
+    if (r < 0 && r != -ECANCELED)
+        log_error("cannot read the users whose homes are to be verified: %s", error_text(r));
+    return NULL;
+}
+
+static int open_ledger(struct vfs_role *v)
+{
+    const struct config *c = v->config;
+    struct ledger_options o = { .state_dir = c->state_dir,
+                                .refuse_stale_growth = strcmp(c->ledger.stale_growth, "refuse") == 0,
+                                .unlimited = c->data_provider.track_quota == 0,
+                                .recount_threads = c->ledger.recount_threads };
+    int r = ledger_open(&o, &v->ledger);
+
+    return r < 0 ? log_fail(r, "cannot open the ledger in %s", c->state_dir) : 0;
+}
+
+static int start_vfs(struct vfs_role *v, struct role *role)
+{
+    struct vfs_options o = { .config = v->config,
+                             .store = v->store,
+                             .ledger = v->ledger,
+                             .fuse_fd = role_take_fd(role, "fuse"),
+                             .state_fd = role_take_fd(role, "state"),
+                             .notify_fd = role_take_fd(role, "notify"),
+                             .resume = role->resume };
+    int r = vfs_start(&o, &v->vfs);
+
+    return r < 0 ? log_fail(r, "cannot serve the mount %s", v->config->vfs.mount) : 0;
+}
+
+static int start_all(struct vfs_role *v, struct role *role)
+{
+    int r = store_open(v->config, STORE_READ, &v->store);
+
+    if (r < 0)
+        return log_fail(r, "cannot open the store");
+    r = open_ledger(v);
+    if (r == 0)
+        r = start_vfs(v, role);
+    if (r < 0)
+        return r;
+    r = watcher_start(v->config, v->ledger, &v->watcher);
+    if (r < 0)
+        return log_fail(r, "cannot watch for changes beneath the mount");
+    r = -pthread_create(&v->waiter, NULL, await_unmount, v);
+    if (r == 0)
+        r = -pthread_create(&v->verifier, NULL, verify_homes, v);
+    if (r < 0)
+        return log_fail(r, "cannot start a thread");
+    return role_control(role, message, v, &v->control);
+}
+
+int role_vfs(struct role *role)
+{
+    struct vfs_role v = { .config = role->config };
+
+    if (start_all(&v, role) < 0)
+        return 1; /* the process ends, and with it everything that was opened */
+    role_ready_and_wait(v.control);
+    control_stop(v.control);
+    bool mount_gone = atomic_load(&v.mount_gone);
+    atomic_store(&v.stopping, true);
+    pthread_join(v.verifier, NULL);
+    pthread_cancel(v.waiter); /* it only waits; the vfs must not go while it does */
+    pthread_join(v.waiter, NULL);
+    vfs_stop(v.vfs); /* before the watcher: it may open trees, which the watcher is told of */
+    watcher_stop(v.watcher);
+    ledger_close(v.ledger);
+    store_close(v.store);
+    return mount_gone ? EXIT_MOUNT_GONE : 0;
+}

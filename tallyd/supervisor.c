@@ -1,0 +1,359 @@
+/* Life of a service:
+ *
+ *   waiting ──start──► running ──"ready"──► serving ──dies──► waiting (back-off) ──► running …
+ *
+ * The next service is started when the one before it serves, and only the first time; after that each is on its own.
+ * The first restart is immediate, since clients of the mount stall meanwhile; a service that dies within QUICK_DEATH_MS
+ * again and again waits longer each time. A vfs that cannot resume MOUNT_TRIES times in a row gets a new mount: better
+ * that programs with open files see an error than that they hang.
+ *
+ * Everything that must outlive a service is in the holdings. */
+#include "tallyd/supervisor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/sys.h"
+#include "tallyd/holdings.h"
+#include "tallyd/service.h"
+#include "tallyd/switch.h"
+
+enum {
+    SERVICES_MAX = 4,
+    QUICK_DEATH_MS = 5000,
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 10000,
+    STOP_MS = 20000, /* a service that has not stopped by then is killed */
+    MOUNT_TRIES = 5,
+    START_TRIES = 3, /* a service that never served and dies so often ends the start */
+    CONTROL_SEND_S = 2,
+};
+
+struct service {
+    const struct service_row *row;
+    pid_t pid; /* 0: none */
+    bool was_ready, is_ready;
+    uint64_t started_ms, restart_at_ms; /* 0: not planned */
+    unsigned backoff_ms;
+    unsigned quick_deaths;
+};
+
+struct supervisor {
+    const struct config *config;
+    const char *config_path;
+    struct service services[SERVICES_MAX];
+    struct switch_port ports[SERVICES_MAX];
+    struct holdings held;
+    int signal_fd;
+    bool stopping, all_ready_once, has_failed;
+    size_t stop_at; /* services from here upwards have been told to stop */
+    uint64_t stop_deadline_ms;
+};
+
+static uint64_t now_ms(void)
+{
+    return sys->now_ns() / 1000000;
+}
+
+/* ---- services ---- */
+
+static void describe_fds(const struct role_fd *fds, size_t n, struct strbuf *to)
+{
+    for (size_t i = 0; i < n; i++)
+        strbuf_addf(to, "%s%s=%d", i ? "," : "", fds[i].name, fds[i].fd);
+}
+
+/* In the child: hands over what the service needs and becomes it. Everything else is close-on-exec. */
+NORETURN static void service_exec(struct supervisor *s, const struct service *v, int control_fd, bool resume)
+{
+    CLEANUP(strbuf_done) struct strbuf text = STRBUF(4096);
+    struct role_fd fds[ROLE_FDS_MAX];
+    size_t n = s->held.shared_n;
+    sigset_t none;
+
+    memcpy(fds, s->held.shared, sizeof fds[0] * n);
+    fds[n++] = (struct role_fd){ .name = "control", .fd = control_fd };
+    if (strcmp(v->row->name, "vfs") == 0) {
+        fds[n++] = (struct role_fd){ .name = "fuse", .fd = s->held.fuse_fd };
+        fds[n++] = (struct role_fd){ .name = "state", .fd = s->held.vfs_state_fd };
+        fds[n++] = (struct role_fd){ .name = "notify", .fd = s->held.notify_fd };
+    }
+    for (size_t i = 0; i < n; i++)
+        fcntl(fds[i].fd, F_SETFD, 0);
+    describe_fds(fds, n, &text);
+    if (strbuf_ok(&text) == 0 && setenv("TALLY_FDS", text.s, 1) == 0) {
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        /* the spaces are room for the process title */
+        execl("/proc/self/exe", "tallyd                          ", "--role", v->row->name, "--config",
+              s->config_path ? s->config_path : "", resume ? "--resume" : (char *)NULL, (char *)NULL);
+    }
+    _exit(127);
+}
+
+static int service_start(struct supervisor *s, size_t i)
+{
+    struct service *v = &s->services[i];
+    struct timeval timeout = { .tv_sec = CONTROL_SEND_S };
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return log_fail(-errno, "cannot start %s", v->row->process);
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    v->pid = fork();
+    if (v->pid == 0)
+        service_exec(s, v, pair[1], v->was_ready || v->quick_deaths > 0);
+    fd_close(&pair[1]);
+    if (v->pid < 0) {
+        v->pid = 0;
+        fd_close(&pair[0]);
+        return log_fail(-errno, "cannot start %s", v->row->process);
+    }
+    s->ports[i].fd = pair[0];
+    v->started_ms = now_ms();
+    v->restart_at_ms = 0;
+    return 0;
+}
+
+static void announce_ready(struct supervisor *s)
+{
+    for (size_t i = 0; i < services_n; i++)
+        if (!s->services[i].is_ready)
+            return;
+    if (!s->all_ready_once) {
+        log_info("ready");
+        sd_notify(0, "READY=1");
+    }
+    s->all_ready_once = true;
+}
+
+/* Messages to the supervisor. */
+static void supervisor_message(void *arg, size_t from, const char *name)
+{
+    struct supervisor *s = arg;
+    struct service *v = &s->services[from];
+
+    if (strcmp(name, "ready") != 0)
+        return;
+    if (v->was_ready)
+        log_info("%s serves again", v->row->process);
+    v->is_ready = v->was_ready = true;
+    if (from + 1 < services_n && s->services[from + 1].started_ms == 0 && !s->stopping)
+        if (service_start(s, from + 1) < 0)
+            s->services[from + 1].restart_at_ms = now_ms() + BACKOFF_FIRST_MS;
+    announce_ready(s);
+}
+
+static void plan_restart(struct service *v)
+{
+    bool was_quick = now_ms() - v->started_ms < QUICK_DEATH_MS;
+
+    v->quick_deaths = was_quick ? v->quick_deaths + 1 : 1;
+    if (v->quick_deaths <= 1)
+        v->backoff_ms = 0;
+    else
+        v->backoff_ms = MIN(MAX(v->backoff_ms * 2, (unsigned)BACKOFF_FIRST_MS), (unsigned)BACKOFF_MAX_MS);
+    v->restart_at_ms = now_ms() + v->backoff_ms;
+    metric_add(M_ROLE_RESTARTS, v->row->metric_role, 1);
+}
+
+static void stop_begin(struct supervisor *s)
+{
+    if (s->stopping)
+        return;
+    log_info("stopping");
+    sd_notify(0, "STOPPING=1");
+    s->stopping = true;
+    s->stop_at = services_n;
+}
+
+static void renew_mount(struct supervisor *s, struct service *v)
+{
+    log_error("the mount %s is given up and made anew; programs with files open in it will see errors",
+              s->config->vfs.mount);
+    mount_close(&s->held);
+    v->was_ready = false;
+    v->quick_deaths = 0; /* the new process starts, it does not resume */
+    if (mount_open(&s->held) < 0)
+        v->restart_at_ms = now_ms() + BACKOFF_MAX_MS;
+}
+
+static void service_died(struct supervisor *s, size_t i, int status)
+{
+    struct service *v = &s->services[i];
+
+    v->pid = 0;
+    v->is_ready = false;
+    fd_close(&s->ports[i].fd);
+    if (s->stopping)
+        return;
+    if (WIFSIGNALED(status))
+        log_error("%s was killed by signal %d (%s)", v->row->process, WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        log_error("%s ended with status %d", v->row->process, WEXITSTATUS(status));
+    plan_restart(v);
+    if (!s->all_ready_once && !v->was_ready && v->quick_deaths >= START_TRIES) {
+        log_error("%s cannot start; the reason stands above", v->row->process);
+        s->has_failed = true;
+        stop_begin(s);
+        return;
+    }
+    bool gone = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MOUNT_GONE;
+    if (strcmp(v->row->name, "vfs") == 0 && (gone || v->quick_deaths >= MOUNT_TRIES))
+        renew_mount(s, v);
+}
+
+static void reap(struct supervisor *s)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (size_t i = 0; i < services_n; i++)
+            if (s->services[i].pid == pid)
+                service_died(s, i, status);
+        if (pid == s->held.notifier && !s->stopping)
+            IGNORE(notifier_start(&s->held), "logged");
+    }
+}
+
+static void restart_due(struct supervisor *s)
+{
+    for (size_t i = 0; i < services_n && !s->stopping; i++) {
+        struct service *v = &s->services[i];
+        if (v->restart_at_ms == 0 || v->pid != 0 || v->restart_at_ms > now_ms())
+            continue;
+        if (strcmp(v->row->name, "vfs") == 0 && s->held.fuse_fd < 0 && mount_open(&s->held) < 0)
+            v->restart_at_ms = now_ms() + BACKOFF_MAX_MS;
+        else if (service_start(s, i) < 0)
+            v->restart_at_ms = now_ms() + BACKOFF_MAX_MS;
+    }
+}
+
+/* ---- stopping: from the last service to the first, each with its time ---- */
+
+/* true when everything is down */
+static bool stop_step(struct supervisor *s)
+{
+    if (s->stop_at < services_n && s->services[s->stop_at].pid != 0) {
+        if (now_ms() > s->stop_deadline_ms) {
+            log_error("%s did not stop in time and is killed", s->services[s->stop_at].row->process);
+            kill(s->services[s->stop_at].pid, SIGKILL);
+            s->stop_deadline_ms = now_ms() + STOP_MS;
+        }
+        return false;
+    }
+    while (s->stop_at > 0) {
+        s->stop_at--;
+        if (s->services[s->stop_at].pid == 0)
+            continue;
+        kill(s->services[s->stop_at].pid, SIGTERM);
+        s->stop_deadline_ms = now_ms() + STOP_MS;
+        return false;
+    }
+    return true;
+}
+
+/* ---- the loop ---- */
+
+static void take_signals(struct supervisor *s)
+{
+    struct signalfd_siginfo info;
+
+    while (read(s->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            stop_begin(s);
+        else if (info.ssi_signo == SIGHUP) {
+            log_info("reload");
+            switch_tell_all(s->ports, services_n, "reload");
+        }
+    }
+    reap(s);
+}
+
+static int wait_ms(const struct supervisor *s)
+{
+    uint64_t now = now_ms();
+    uint64_t next = s->stopping ? now + 1000 : UINT64_MAX;
+
+    for (size_t i = 0; i < services_n; i++)
+        if (s->services[i].restart_at_ms != 0 && s->services[i].pid == 0)
+            next = MIN(next, s->services[i].restart_at_ms);
+    return next == UINT64_MAX ? -1 : next <= now ? 0 : (int)MIN(next - now, 60000U);
+}
+
+static void supervisor_loop(struct supervisor *s)
+{
+    while (!s->stopping || !stop_step(s)) {
+        struct pollfd fds[SERVICES_MAX + 1] = { { .fd = s->signal_fd, .events = POLLIN } };
+
+        for (size_t i = 0; i < services_n; i++)
+            fds[i + 1] = (struct pollfd){ .fd = s->ports[i].fd, .events = POLLIN };
+        if (poll(fds, (nfds_t)services_n + 1, wait_ms(s)) < 0 && errno != EINTR)
+            return;
+        for (size_t i = 0; i < services_n; i++)
+            if (fds[i + 1].revents != 0 && switch_pass(s->ports, services_n, i, supervisor_message, s) == -EPIPE)
+                fd_close(&s->ports[i].fd); /* its death comes as a signal */
+        take_signals(s);
+        restart_due(s);
+    }
+}
+
+static int open_signals(struct supervisor *s)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return s->signal_fd < 0 ? log_fail(-errno, "signalfd") : 0;
+}
+
+static int open_all(struct supervisor *s)
+{
+    int r = geteuid() == 0 ? 0 : log_fail(-EPERM, "tallyd is started as root; its services give up what they need not");
+
+    if (r == 0)
+        r = open_signals(s);
+    if (r == 0)
+        r = holdings_open(&s->held);
+    if (r == 0)
+        r = mount_open(&s->held);
+    return r;
+}
+
+int supervisor_run(const struct config *config, const char *config_path)
+{
+    struct supervisor s = { .config = config, .config_path = config_path, .signal_fd = -1 };
+    int r;
+
+    holdings_init(&s.held, config);
+    for (size_t i = 0; i < services_n; i++) {
+        s.services[i].row = &services[i];
+        s.ports[i] = (struct switch_port){ .name = services[i].name, .fd = -1 };
+    }
+    r = open_all(&s);
+    if (r == 0)
+        r = service_start(&s, 0);
+    if (r == 0)
+        supervisor_loop(&s);
+    mount_close(&s.held);
+    if (r == 0)
+        log_info("stopped");
+    return r == 0 && !s.has_failed ? 0 : 1;
+}

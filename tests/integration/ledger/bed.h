@@ -1,0 +1,60 @@
+/* A ledger over a real directory: <dir>/state, <dir>/homes/<name>; operations as the mount does them, and the truth to
+ * compare with, from a walk of its own. Owned by setup and teardown, since cmocka's asserts jump past CLEANUP. */
+#pragma once
+
+#include "ledger/ledger.h"
+
+enum { BED_PATH = 256, BED_TREES = 3 };
+
+struct bed {
+    char dir[BED_PATH];
+    const char *boot_id;
+    unsigned clean_after_ms;
+    struct ledger *l;
+    struct domain *users[BED_TREES]; /* ids 1, 2, 3 */
+    struct tree *trees[BED_TREES];
+    int homes[BED_TREES]; /* O_RDONLY descriptors of the homes */
+    struct room *rooms[BED_TREES];
+    unsigned n_trees;
+};
+
+struct bed *bed_new(unsigned n_trees); /* directories and an open ledger with n trees */
+void bed_free(struct bed *b);          /* closes what is open, removes the directories */
+void bed_open(struct bed *b);          /* the ledger and its trees */
+void bed_close(struct bed *b);
+int bed_try_open(struct bed *b, struct ledger **ret); /* only the ledger */
+
+/* Operations through the protocol. `path` is below the home; parents exist. 0, a count, or a negative errno. */
+ssize_t bed_write(struct bed *b, unsigned home, const char *path, uint64_t off, size_t len);
+int bed_truncate(struct bed *b, unsigned home, const char *path, uint64_t size);
+int bed_unlink(struct bed *b, unsigned home, const char *path);
+int bed_mkdir(struct bed *b, unsigned home, const char *path);
+int bed_rmdir(struct bed *b, unsigned home, const char *path);
+int bed_link(struct bed *b, unsigned home, const char *from, const char *to);
+int bed_rename(struct bed *b, unsigned from_home, const char *from, unsigned to_home, const char *to);
+slot_t bed_slot(struct bed *b, unsigned home, const char *path); /* looked up by name, as the mount does */
+
+/* The same beneath the mount: nobody tells the ledger. */
+void bed_put(struct bed *b, unsigned home, const char *path, uint64_t size);
+void bed_sh(struct bed *b, const char *command); /* in <dir>/homes */
+
+struct sum {
+    uint64_t bytes, files;
+};
+struct sum bed_walk(struct bed *b, unsigned home, const char *path); /* what is there */
+struct sum bed_used(const struct domain *d);
+struct sum bed_total(struct bed *b, unsigned home, const char *path); /* of a directory, by its record */
+enum domain_state bed_state(const struct domain *d);
+struct sum sum_add(struct sum a, struct sum b);
+
+#define assert_sum(what, got, want)                                                                                    \
+    do {                                                                                                               \
+        struct sum got_ = (got), want_ = (want);                                                                       \
+        if (got_.bytes != want_.bytes || got_.files != want_.files)                                                    \
+            fail_msg("%s: %llu bytes in %llu files, not %llu in %llu", (what), (unsigned long long)got_.bytes,         \
+                     (unsigned long long)got_.files, (unsigned long long)want_.bytes,                                  \
+                     (unsigned long long)want_.files);                                                                 \
+    } while (0)
+
+/* bed_storm - one random operation of a writer with names of its own and shared ones; `seed` is its state. */
+void bed_storm(struct bed *b, unsigned home, unsigned who, uint64_t *seed);

@@ -1,0 +1,75 @@
+/* Open files: the open table in shared memory, one object for each open inode, and what moves its size.
+ *
+ * A file handle of the kernel is a number in the open table and its generation; the table survives a crash, so
+ * handles do. All opens of one inode share an object: how often it is open, its backing id (one until the last close,
+ * as the kernel demands), its descriptors for reading and writing, made when first needed.
+ *
+ * Each change of a size: change_begin → record lock → fstat → reservation → the call → fstat → settle → unlock. A write
+ * that cannot grow the file takes the lock shared and touches no counter.
+ *
+ * Threads: any. */
+#pragma once
+
+#include "vfs/node.h"
+
+struct call;
+struct inode; /* an inode that is open */
+
+struct file {
+    uint32_t number;
+    uint32_t generation;
+    uint64_t node;
+    uint32_t flags;      /* of open(2) */
+    struct inode *inode; /* borrowed: the open table's reference keeps it */
+};
+
+/* How an open file is served: what the reply to the kernel says. */
+struct file_service {
+    uint64_t fh;
+    int32_t backing_id; /* 0: none */
+    bool direct;
+};
+
+int files_new(struct vfs *v, struct files **ret) MUST_CHECK;
+void files_free(struct files *f);
+
+/* files_resume - tells the ledger of all entries of the open table and takes over backing ids; closes those that nobody
+ * uses, also one that was lost between the kernel's reply and our note of it. Before any tree is opened: the ledger
+ * repairs trees as they open, and releases what has no name and is not open. */
+void files_resume(struct vfs *v);
+uint64_t files_count(const struct vfs *v);
+
+/* What opening needs to know. */
+struct file_opening {
+    uint32_t flags;  /* of open(2) */
+    uint64_t unique; /* of the request, to find the entry again when it is sent again */
+    int rw_fd;       /* open for reading and writing, if the caller has one (moved, also on failure); else -1 */
+    bool is_born;    /* by CREATE or TMPFILE */
+};
+
+/* file_open - a new entry in the open table. -ENFILE: it is full. */
+int file_open(struct vfs *v, const struct node *n, const struct file_opening *o, struct file_service *ret) MUST_CHECK;
+
+/* file_reopened - the entry that this request has made already, before a crash; false if there is none. */
+bool file_reopened(struct vfs *v, uint64_t unique, uint64_t *ret_node, struct file_service *ret);
+
+/* file_find - *ret is valid until the file's release. -EBADF. */
+int file_find(struct vfs *v, uint64_t fh, struct file *ret) MUST_CHECK;
+
+/* file_release - a handle that is free already, or of another generation, is none of ours: nothing. */
+void file_release(struct vfs *v, uint64_t fh);
+
+ssize_t file_read(struct vfs *v, const struct file *f, void *buf, size_t len, uint64_t off);
+ssize_t file_write(struct call *c, const struct file *f, const void *buf, size_t len, uint64_t off, uint32_t flags);
+int file_fallocate(struct vfs *v, const struct file *f, int mode, uint64_t off, uint64_t len);
+ssize_t file_copy_range(struct vfs *v, const struct file *from, uint64_t from_off, const struct file *to,
+                        uint64_t to_off, size_t len);
+int64_t file_lseek(struct vfs *v, const struct file *f, int64_t off, int whence);
+int file_fsync(struct vfs *v, const struct file *f, bool data_only);
+
+/* file_truncate - by node, open or not. */
+int file_truncate(struct vfs *v, const struct node *n, uint64_t size);
+
+/* file_kill_privileges - takes suid, and sgid of what a group may execute, from a file that was changed by somebody
+ * who may not keep them. */
+int file_kill_privileges(int fd);

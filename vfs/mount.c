@@ -1,0 +1,187 @@
+/* The mount belongs to whoever holds the descriptor of /dev/fuse that was named in mount(2). As long as one process
+ * has it open, requests wait for a reader; when the last one closes it, the mount is dead: each call in it fails with
+ * ENOTCONN, and only an unmount takes it away. So the supervisor opens and mounts, and the vfs role borrows.
+ *
+ * Is something mounted at a path, and is it dead? /proc/self/mountinfo says the first without touching the mount; a
+ * stat of a dead one fails with ENOTCONN at once. A stat of a live but stuck one could wait, hence only FUSE mounts
+ * of ours (fstype "fuse.tally") are asked, with statx(AT_STATX_DONT_SYNC), which the kernel answers itself for the
+ * root. */
+#include "vfs/mount.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+
+/* One line of mountinfo: what mount_find() looks for. */
+struct mounted {
+    bool found;
+    char type[64];
+};
+
+/* The octal escapes that mountinfo uses for blanks and backslashes, undone in place. */
+static void mountinfo_unescape(char *s)
+{
+    char *to = s;
+
+    while (*s != '\0') {
+        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
+            *to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+            s += 4;
+        } else {
+            *to++ = *s++;
+        }
+    }
+    *to = '\0';
+}
+
+/* Field 5 of the line is the mount point, the first after " - " its type. The last line of a path is the top mount. */
+static void mountinfo_line(char *line, const char *path, struct mounted *m)
+{
+    char *rest = strstr(line, " - ");
+    char *at = NULL;
+    char *save = NULL;
+
+    if (rest == NULL)
+        return;
+    *rest = '\0';
+    rest += 3;
+    char *word = strtok_r(line, " ", &save);
+    for (int i = 1; word != NULL && i <= 5; i++, word = strtok_r(NULL, " ", &save))
+        at = i == 5 ? word : NULL;
+    if (at == NULL)
+        return;
+    mountinfo_unescape(at);
+    if (strcmp(at, path) != 0)
+        return;
+    m->found = true;
+    snprintf(m->type, sizeof m->type, "%.*s", (int)strcspn(rest, " "), rest);
+}
+
+static int mount_find(const char *path, struct mounted *ret)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t room = 0;
+
+    *ret = (struct mounted){ 0 };
+    if (f == NULL)
+        return -errno;
+    while (getline(&line, &room, f) >= 0)
+        mountinfo_line(line, path, ret);
+    free(line);
+    fclose(f);
+    return 0;
+}
+
+static bool mount_is_dead(const char *path)
+{
+    struct statx sx;
+
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &sx) < 0 &&
+           (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+/* The directory of a mount point, made with its parents. */
+static int directory_make(const char *path)
+{
+    CLEANUP(mem_free) char *copy = strdup(path);
+
+    if (copy == NULL)
+        return -ENOMEM;
+    for (char *s = copy + 1; (s = strchr(s, '/')) != NULL; *s++ = '/') {
+        *s = '\0';
+        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return mkdir(copy, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+enum { MOUNTS_STACKED_MAX = 64 };
+
+int mount_clean(const char *path, struct why *reterr_why)
+{
+    for (int i = 0; i < MOUNTS_STACKED_MAX; i++) {
+        struct mounted m;
+        int r = mount_find(path, &m);
+        if (r < 0)
+            return why_set(reterr_why, r, "vfs.mount", "/proc/self/mountinfo cannot be read: %s", error_text(r));
+        if (!m.found)
+            break;
+        if (strcmp(m.type, "fuse.tally") != 0 || !mount_is_dead(path))
+            return why_set(reterr_why, -EBUSY, "vfs.mount", "something is mounted at %s already (%s)", path, m.type);
+        if (umount2(path, MNT_DETACH) < 0)
+            return why_set(reterr_why, -errno, "vfs.mount", "the dead mount at %s cannot be taken away: %s", path,
+                           error_text(errno));
+    }
+    int r = directory_make(path);
+    if (r < 0)
+        return why_set(reterr_why, r, "vfs.mount", "%s cannot be made: %s", path, error_text(r));
+    return 0;
+}
+
+int mount_homes(const char *path, int *ret_fd, struct why *reterr_why)
+{
+    CLEANUP(fd_close) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    char options[128];
+
+    if (fd < 0) {
+        int r = errno == ENOENT || errno == ENXIO || errno == ENODEV ? -ENODEV : -errno;
+        return why_set(reterr_why, r, "vfs.mount", "/dev/fuse cannot be opened: %s; is the fuse module loaded?",
+                       error_text(errno));
+    }
+    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
+    if (mount("tally", path, "fuse.tally", MS_NOSUID | MS_NODEV, options) < 0) {
+        int r = errno == ENODEV ? -ENODEV : -errno;
+        return why_set(reterr_why, r, "vfs.mount", "mount at %s: %s", path, error_text(r));
+    }
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int unmount_homes(const char *path)
+{
+    if (umount2(path, UMOUNT_NOFOLLOW) == 0)
+        return 0;
+    if (errno != EBUSY)
+        return -errno;
+    return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static void entry_forget(int fuse_fd, const struct entry_notice *n)
+{
+    struct fuse_notify_inval_entry_out what = { .parent = n->parent, .namelen = n->len };
+    struct fuse_out_header head = { .len = (uint32_t)(sizeof head + sizeof what + n->len + 1),
+                                    .error = FUSE_NOTIFY_INVAL_ENTRY };
+    struct iovec iov[] = { { &head, sizeof head }, { &what, sizeof what }, { (void *)n->name, n->len + 1 } };
+
+    /* -ENOENT: the kernel does not know the directory or the name, the usual case */
+    IGNORE(writev(fuse_fd, iov, ARRAY_SIZE(iov)), "there is nobody to tell, and the next notice may fare better");
+}
+
+void notifier_run(int fuse_fd, int from_fd)
+{
+    struct entry_notice n;
+
+    for (;;) {
+        ssize_t got = recv(from_fd, &n, sizeof n, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return;
+        if (got != sizeof n || n.len > NOTICE_NAME_MAX)
+            continue;
+        n.name[n.len] = '\0';
+        entry_forget(fuse_fd, &n);
+    }
+}

@@ -1,0 +1,189 @@
+/* The service: its parts are made from the inside out and end in the reverse order.
+ *
+ * At the start, in this order, because each needs the one before: the state (what an earlier incarnation left), the
+ * session (INIT), the open table (the ledger learns what is open before it repairs anything), the homes that were
+ * active (node ids in flight resolve again), then requests. */
+#include "vfs/vfs.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "vfs/call.h"
+#include "vfs/file.h"
+#include "vfs/homes.h"
+#include "vfs/journal.h"
+#include "vfs/notices.h"
+#include "vfs/transport.h"
+
+struct known {
+    pthread_t thread;
+    bool runs;
+    _Atomic bool stop;
+};
+
+struct service {
+    struct vfs v; /* first: struct vfs is what others hold */
+    struct known known;
+};
+
+static struct service *service_of(struct vfs *v)
+{
+    return (struct service *)(void *)v;
+}
+
+/* Descriptors are what this process lives on: one for each file that is open for writing. */
+static void descriptors_raise(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == l.rlim_max)
+        return;
+    l.rlim_cur = l.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+        log_warn("the limit of open files cannot be raised: %s", error_text(errno));
+}
+
+static void *known_main(void *arg)
+{
+    struct service *s = arg;
+
+    homes_known(&s->v, &s->known.stop);
+    return NULL;
+}
+
+static void known_start(struct service *s)
+{
+    s->known.runs = pthread_create(&s->known.thread, NULL, known_main, s) == 0;
+    if (!s->known.runs)
+        log_warn("homes that were active before are activated when they are touched");
+}
+
+static void known_stop(struct service *s)
+{
+    s->known.stop = true;
+    if (s->known.runs)
+        pthread_join(s->known.thread, NULL);
+    s->known.runs = false;
+}
+
+static void vfs_free(struct vfs *v)
+{
+    notices_stop(v->notices);
+    transport_free(v->transport);
+    files_free(v->files);
+    homes_free(v->homes);
+    fd_cache_free(v->fds);
+    backings_free(v->backings);
+    state_unmap(v->state);
+    fd_close(&v->state_fd);
+    for (size_t i = 0; i < DIR_LOCKS; i++)
+        mutex_done(&v->dir_locks[i]);
+    free(service_of(v));
+}
+
+static int parts_new(struct vfs *v, bool resume)
+{
+    int r = state_map(v->state_fd, resume, &v->state);
+
+    if (r == 0)
+        r = backings_new(&v->backings);
+    if (r == 0)
+        r = fd_cache_new(&v->fds);
+    if (r == 0)
+        r = homes_new(v, &v->homes);
+    if (r == 0)
+        r = files_new(v, &v->files);
+    return r;
+}
+
+/* fuse_fd and notify_fd are moved. */
+static int session_begin(struct vfs *v, const struct vfs_options *o)
+{
+    int notify_fd = o->notify_fd;
+    int r = transport_open(v, o->fuse_fd, o->resume, &v->transport);
+
+    if (r == 0)
+        r = notices_start(v, take_fd(&notify_fd), &v->notices);
+    fd_close(&notify_fd);
+    if (r < 0)
+        return r;
+    files_resume(v);
+    if (o->resume)
+        homes_resume(v);
+    orphans_settle(v->ledger);
+    return transport_start(v->transport, o->resume, o->threads);
+}
+
+int vfs_start(const struct vfs_options *o, struct vfs **ret)
+{
+    struct service *s = calloc(1, sizeof *s);
+    int fds[] = { o->fuse_fd, o->notify_fd, o->state_fd };
+
+    if (s == NULL) {
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+            fd_close(&fds[i]);
+        return -ENOMEM;
+    }
+    struct vfs *v = &s->v;
+    *v = (struct vfs){ .config = o->config, .store = o->store, .ledger = o->ledger, .state_fd = o->state_fd };
+    v->fuse_fd = o->fuse_fd;
+    for (size_t i = 0; i < DIR_LOCKS; i++)
+        mutex_init(&v->dir_locks[i], RANK_CONNECTIONS);
+    descriptors_raise();
+    int r = parts_new(v, o->resume);
+    if (r < 0) {
+        fd_close(&fds[0]);
+        fd_close(&fds[1]);
+    } else {
+        r = session_begin(v, o);
+    }
+    if (r < 0) {
+        vfs_stop(v);
+        return log_fail(r, "the file system of homes cannot start");
+    }
+    known_start(s);
+    *ret = v;
+    return 0;
+}
+
+void vfs_stop(struct vfs *v)
+{
+    if (v == NULL)
+        return;
+    known_stop(service_of(v));
+    transport_stop(v->transport);
+    vfs_free(v);
+}
+
+int vfs_wait(struct vfs *v)
+{
+    return transport_wait(v->transport);
+}
+
+int vfs_activate_user(struct vfs *v, const char *username)
+{
+    return home_activate(v, username);
+}
+
+int vfs_activate_folder(struct vfs *v, const char *name)
+{
+    return folder_activate(v, name);
+}
+
+void vfs_user_changed(struct vfs *v, const char *username, int64_t id)
+{
+    home_refresh(v, username, id);
+}
+
+void vfs_folder_changed(struct vfs *v, const char *name, int64_t id)
+{
+    folder_refresh(v, name, id);
+}
+
+void vfs_status(const struct vfs *v, struct vfs_status *ret)
+{
+    *ret = (struct vfs_status){ .passthrough = v->passthrough,
+                                .libfuse = fuse_pkgversion(),
+                                .open_files = files_count(v) };
+}
