@@ -228,7 +228,7 @@ int role_vfs(struct role *role)
     bool mount_gone = atomic_load(&v.mount_gone);
     atomic_store(&v.stopping, true);
     pthread_join(v.verifier, NULL);
-    pthread_cancel(v.waiter); /* it only waits; the vfs must not go while it does */
+    vfs_wake(v.vfs);
     pthread_join(v.waiter, NULL);
     vfs_stop(v.vfs); /* before the watcher: it may open trees, which the watcher is told of */
     watcher_stop(v.watcher);

@@ -3,25 +3,31 @@
  * ENOTCONN, and only an unmount takes it away. So the supervisor opens and mounts, and the vfs role borrows.
  *
  * Is something mounted at a path, and is it dead? /proc/self/mountinfo says the first without touching the mount; a
- * stat of a dead one fails with ENOTCONN at once. A stat of a live but stuck one could wait, hence only FUSE mounts
- * of ours (fstype "fuse.tally") are asked, with statx(AT_STATX_DONT_SYNC), which the kernel answers itself for the
- * root. */
+ * statfs of a dead one fails with ENOTCONN at once (a stat does not: the kernel answers it from its cache). That of a
+ * living but stuck one would wait, hence only FUSE mounts of ours (fstype "fuse.tally") are asked, by a process that is
+ * killed when it gets no answer. */
 #include "vfs/mount.h"
 
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/sys.h"
+
+enum { MOUNTS_STACKED_MAX = 64, PROBE_MS = 1000, PROBE_DEAD = 1 };
 
 /* One line of mountinfo: what mount_find() looks for. */
 struct mounted {
@@ -84,12 +90,32 @@ static int mount_find(const char *path, struct mounted *ret)
     return 0;
 }
 
+/* Asks the file system something that the kernel cannot answer from its cache. */
+NORETURN static void probe_main(const char *path)
+{
+    struct statfs sf;
+    bool dead = statfs(path, &sf) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+
+    _exit(dead ? PROBE_DEAD : 0);
+}
+
+/* In a process of its own, which can be killed when a living but stuck mount does not answer. */
 static bool mount_is_dead(const char *path)
 {
-    struct statx sx;
+    int status = 0;
+    int pid_fd = -1;
+    pid_t pid = fork();
 
-    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &sx) < 0 &&
-           (errno == ENOTCONN || errno == ECONNABORTED);
+    if (pid == 0)
+        probe_main(path);
+    if (pid < 0)
+        return false;
+    pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd ended = { .fd = pid_fd, .events = POLLIN };
+    if (pid_fd < 0 || poll(&ended, 1, PROBE_MS) != 1)
+        kill(pid, SIGKILL);
+    fd_close(&pid_fd);
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == PROBE_DEAD;
 }
 
 /* The directory of a mount point, made with its parents. */
@@ -106,8 +132,6 @@ static int directory_make(const char *path)
     }
     return mkdir(copy, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
-
-enum { MOUNTS_STACKED_MAX = 64 };
 
 int mount_clean(const char *path, struct why *reterr_why)
 {

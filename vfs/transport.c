@@ -391,3 +391,8 @@ int transport_wait(struct transport *t)
         ;
     return t->error;
 }
+
+void transport_wake(struct transport *t)
+{
+    eventfd_write(t->ended_fd, 1);
+}

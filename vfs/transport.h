@@ -23,6 +23,9 @@ void transport_stop(struct transport *t);
 void transport_free(struct transport *t);
 int transport_wait(struct transport *t);
 
+/* transport_wake - whoever waits there comes back, though the session goes on. */
+void transport_wake(struct transport *t);
+
 /* transport_slow - the handler of this thread may take long: somebody else reads now. Twice does nothing. */
 void transport_slow(void);
 

@@ -161,6 +161,11 @@ int vfs_wait(struct vfs *v)
     return transport_wait(v->transport);
 }
 
+void vfs_wake(struct vfs *v)
+{
+    transport_wake(v->transport);
+}
+
 int vfs_activate_user(struct vfs *v, const char *username)
 {
     return home_activate(v, username);

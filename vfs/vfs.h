@@ -40,6 +40,9 @@ void vfs_stop(struct vfs *v);
 /* vfs_wait - until the session ends by itself (unmounted by somebody). Returns 0 or a negative errno. */
 int vfs_wait(struct vfs *v);
 
+/* vfs_wake - whoever is in vfs_wait() comes back: called before vfs_stop(), which frees what it looks at. */
+void vfs_wake(struct vfs *v);
+
 /* vfs_activate_user - what the first touch of a home does: domain, tree, rooms; makes the home directory if it is
  * missing. -ENOENT: no such user; -ENOTDIR and others: the backing directory, logged with its path. */
 int vfs_activate_user(struct vfs *v, const char *username) MUST_CHECK;
