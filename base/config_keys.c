@@ -103,14 +103,14 @@ static bool is_watcher_mode(const char *s)
 
 static const struct field common_keys[] = {
     F_U32(struct common_config, idle_timeout_min, .wire = "idle_timeout", .max = 10080, .fallback = "15",
-          .help = "minutes without a request before a connection is closed; 0: never"),
-    F_U32(struct common_config, upload_mode, .max = 2, .fallback = "0",
+          .applies = AT_RELOAD, .help = "minutes without a request before a connection is closed; 0: never"),
+    F_U32(struct common_config, upload_mode, .max = 2, .fallback = "0", .applies = AT_RELOAD,
           .help = "0: write in place; 1: write aside, then rename; 2: the same, and resuming is possible"),
-    F_U32(struct common_config, setstat_mode, .max = 1, .fallback = "0",
+    F_U32(struct common_config, setstat_mode, .max = 1, .fallback = "0", .applies = AT_RELOAD,
           .help = "0: do what clients ask of modes, owners and times; 1: say yes and do nothing"),
-    F_U32(struct common_config, max_total_connections, .max = 65535, .fallback = "0",
+    F_U32(struct common_config, max_total_connections, .max = 65535, .fallback = "0", .applies = AT_RELOAD,
           .help = "open connections at most; 0: no limit"),
-    F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20",
+    F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20", .applies = AT_RELOAD,
           .help = "open connections one address may hold; 0: no limit"),
 };
 static const struct schema common_schema = SCHEMA("common", struct common_config, common_keys);
@@ -122,17 +122,29 @@ static const struct field sftpd_binding_keys[] = {
 };
 static const struct schema sftpd_binding_schema = SCHEMA("binding", struct sftpd_binding, sftpd_binding_keys);
 
+/* RFC 4253 §4.2: what follows "SSH-2.0-" has no blanks and no minus in its first word; a line break would end it. */
+static bool is_banner(const char *s)
+{
+    for (; *s != '\0'; s++)
+        if (*s <= ' ' || *s > '~' || *s == '-')
+            return false;
+    return true;
+}
+
 static const struct field sftpd_keys[] = {
     F_OBJECTS(struct sftpd_config, bindings, .sub = &sftpd_binding_schema, .max = 16, .fallback = "[{\"port\":2022}]",
               .help = "where SFTP and SCP are served"),
     F_STRINGS(struct sftpd_config, host_keys, .max = 16,
               .help = "private host keys: files, relative to state_dir; none: they are made there"),
-    F_STRING(struct sftpd_config, banner, .help = "text shown before login; empty: none"),
-    F_U32(struct sftpd_config, max_auth_tries, .min = 1, .max = 100, .fallback = "6",
+    F_STRING(struct sftpd_config, banner, .max = 100, .valid = is_banner,
+             .valid_text = "must be printable ASCII without blanks and minus signs", .applies = AT_RELOAD,
+             .help = "name in the SSH identification string; empty: Tally and its version"),
+    F_U32(struct sftpd_config, max_auth_tries, .min = 1, .max = 100, .fallback = "6", .applies = AT_RELOAD,
           .help = "failed logins before a connection is closed"),
     F_U32(struct sftpd_config, login_grace_s, .wire = "login_grace_time", .min = 1, .max = 3600, .fallback = "30",
-          .help = "seconds a client has to log in"),
-    F_BOOL(struct sftpd_config, password_authentication, .fallback = "true", .help = "false: public keys only"),
+          .applies = AT_RELOAD, .help = "seconds a client has to log in"),
+    F_BOOL(struct sftpd_config, password_authentication, .fallback = "true", .applies = AT_RELOAD,
+           .help = "false: public keys only"),
 };
 static const struct schema sftpd_schema = SCHEMA("sftpd", struct sftpd_config, sftpd_keys);
 
@@ -195,7 +207,7 @@ static const struct field provider_keys[] = {
              .fallback = "/srv/tally/data",
              .help = "a user without home_dir gets a directory of that name here; empty: home_dir must be given"),
     F_U32(struct provider_config, track_quota, .max = 2, .fallback = "1",
-          .help = "0: no quota; 1: count everybody; 2: count users who have a limit, and all folders"),
+          .help = "0: nothing is refused; 1 or 2: every user and folder is counted and its limits hold"),
     F_BOOL(struct provider_config, create_default_admin, .fallback = "false",
            .help = "make the first administrator from TALLY_DEFAULT_ADMIN_USERNAME and TALLY_DEFAULT_ADMIN_PASSWORD"),
     F_OBJECT(struct provider_config, password_hashing, &hashing_schema),
@@ -255,7 +267,7 @@ static const struct field config_keys[] = {
     F_STRING(struct config, runtime_dir, .flags = FIELD_REQUIRED, .max = 4095, .valid = is_absolute,
              .valid_text = PATH_TEXT, .fallback = "/run/tally", .help = "sockets"),
     F_STRING(struct config, log_level, .flags = FIELD_REQUIRED, .valid = is_log_level,
-             .valid_text = "must be debug, info, warn or error", .fallback = "info",
+             .valid_text = "must be debug, info, warn or error", .fallback = "info", .applies = AT_RELOAD,
              .help = "the least that is logged: debug, info, warn or error"),
     F_OBJECT(struct config, common, &common_schema),
     F_OBJECT(struct config, sftpd, &sftpd_schema),

@@ -298,6 +298,8 @@ struct json_object *control_args(const char *first, ...)
         int kind = va_arg(ap, int);
         if (kind == 's')
             json_object_object_add(o, name, json_object_new_string(va_arg(ap, const char *)));
+        else if (kind == 'b')
+            json_object_object_add(o, name, json_object_new_boolean(va_arg(ap, int)));
         else
             json_object_object_add(o, name, json_object_new_int64(va_arg(ap, int64_t)));
     }

@@ -47,6 +47,6 @@ int control_ask(struct control *c, const char *to, const char *name, struct json
 /* control_answer - r (0 or negative errno) and args (moved, may be NULL). */
 int control_answer(struct control *c, const char *to, int64_t id, int r, struct json_object *args);
 
-/* control_args - {"key":"text"|number, …} from a list that ends with NULL; the pairs are name and kind:
- * control_args("username", 's', name, "id", 'i', (int64_t)7, NULL). NULL if memory is short. */
+/* control_args - {"key":"text"|number, …} from a list that ends with NULL; each has name, kind and value:
+ * control_args("username", 's', name, "id", 'i', (int64_t)7, "removed", 'b', true, NULL). NULL if memory is short. */
 struct json_object *control_args(const char *first, ...);

@@ -154,6 +154,19 @@ void log_open(const char *sender, enum log_level lowest)
     sink.plain = isatty(STDERR_FILENO) == 1;
 }
 
+enum log_level log_level_of(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(level_names); i++)
+        if (strcmp(level_names[i], name) == 0)
+            return (enum log_level)i;
+    return LOG_INFO;
+}
+
+void log_level_set(enum log_level lowest)
+{
+    sink.lowest = lowest;
+}
+
 void log_sink(void (*write_line)(const char *line, size_t len))
 {
     sink.write_line = write_line;

@@ -25,6 +25,10 @@ struct log_field {
 /* log_open - the name of this process in each line ("sender") and the lowest level that is written. */
 void log_open(const char *sender, enum log_level lowest);
 
+/* log_level_of - by its name in the configuration; LOG_INFO if it is none. log_level_set - from now on. */
+enum log_level log_level_of(const char *name);
+void log_level_set(enum log_level lowest);
+
 /* log_sink - tests put their own function here; NULL restores stderr. */
 void log_sink(void (*write_line)(const char *line, size_t len));
 

@@ -80,9 +80,8 @@ static int make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid)
  * the others. */
 static int make_dirs(const struct config *c)
 {
-    uid_t uid;
     gid_t gid;
-    int r = account_find("tally", &uid, &gid);
+    int r = administrators_find(&gid);
 
     if (r == 0)
         r = make_dir(c->state_dir, 01770, 0, gid);
@@ -151,10 +150,9 @@ static int open_admin_socket(struct holdings *h)
 {
     char path[4096];
     struct why why;
-    uid_t uid;
     gid_t gid;
     int fd;
-    int r = account_find("tally", &uid, &gid);
+    int r = administrators_find(&gid);
 
     if (r < 0)
         return r;

@@ -90,9 +90,12 @@ static bool unix_is_alive(const struct sockaddr_un *a)
 static int unix_listen(const struct sockaddr_un *a, gid_t group, int *ret_fd)
 {
     CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat st;
 
     if (fd < 0)
         return -errno;
+    if (lstat(a->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return -EEXIST; /* somebody's file: not ours to take away */
     if (unix_is_alive(a))
         return -EADDRINUSE;
     unlink(a->sun_path);
@@ -114,6 +117,11 @@ int listen_unix(const char *path, gid_t group, const char *what, int *ret_fd, st
         return why_set(reterr_why, -ENAMETOOLONG, what, "the path of a Unix socket has at most %zu bytes: %s",
                        sizeof a.sun_path - 1, path);
     int r = unix_listen(&a, group, ret_fd);
+    if (r == -EADDRINUSE)
+        return why_set(reterr_why, r, what, "%s is served by another program already; stop it or choose another path",
+                       path);
+    if (r == -EEXIST)
+        return why_set(reterr_why, r, what, "%s is there and no socket; move it away or choose another path", path);
     if (r < 0)
         return why_set(reterr_why, r, what, "cannot listen on %s: %s", path, error_text(r));
     return 0;

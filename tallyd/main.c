@@ -11,8 +11,6 @@
 #include "tallyd/service.h"
 #include "tallyd/supervisor.h"
 
-extern char **environ;
-
 struct options {
     const char *config_path;
     const char *role;
@@ -110,16 +108,6 @@ static int load_config(const struct options *o, struct config *ret)
     return r;
 }
 
-static enum log_level level_of(const struct config *c)
-{
-    static const char *const names[] = { "debug", "info", "warn", "error" };
-
-    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-        if (strcmp(names[i], c->log_level) == 0)
-            return (enum log_level)i;
-    return LOG_INFO;
-}
-
 static int run_role(const struct options *o, const struct config *config, int argc, char **argv)
 {
     static struct role role;
@@ -127,8 +115,12 @@ static int run_role(const struct options *o, const struct config *config, int ar
     char sender[32];
 
     snprintf(sender, sizeof sender, "%s", o->role);
-    log_open(sender, level_of(config));
-    role = (struct role){ .name = o->role, .config_path = o->config_path, .config = config, .resume = o->resume };
+    log_open(sender, log_level_of(config->log_level));
+    /* copies: the process title is written over argv */
+    role = (struct role){ .name = strdup(o->role),
+                          .config_path = o->config_path ? strdup(o->config_path) : NULL,
+                          .config = config,
+                          .resume = o->resume };
     if (fds == NULL || role_parse_fds(&role, fds) < 0) {
         log_error("a role is started by tallyd, not by hand");
         return 2;
@@ -151,7 +143,7 @@ static int run(const struct options *o, int argc, char **argv)
     }
     if (o->role != NULL)
         return run_role(o, &config, argc, argv);
-    log_open("tallyd", level_of(&config));
+    log_open("tallyd", log_level_of(config.log_level));
     return supervisor_run(&config, o->config_path);
 }
 

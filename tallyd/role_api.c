@@ -3,14 +3,17 @@
 #include <string.h>
 
 #include "api/apid.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "tallyd/service.h"
 
 enum { SOCKETS_MAX = 18 };
 
 struct api_role {
+    struct role *role;
     struct store *store;
     struct connections connections;
+    struct mutex lock; /* guards apid against the control thread: NULL before the start and from the stop on */
     struct apid *apid;
     struct control *control;
 };
@@ -20,10 +23,24 @@ static void message(void *arg, struct control *c, const struct control_message *
     struct api_role *a = arg;
     const char *username = json_text(m->args, "username");
 
+    mutex_lock(&a->lock);
     if (strcmp(m->name, "login") == 0 && username != NULL && a->apid != NULL)
         apid_login_seen(a->apid, username, json_number(m->args, "at_ms", 0));
+    mutex_unlock(&a->lock);
+    if (strcmp(m->name, "reload") == 0)
+        IGNORE(level_reload(a->role->config_path), "logged there");
     if (m->id != 0)
         IGNORE(control_answer(c, m->from, m->id, -EOPNOTSUPP, NULL), "who asked is gone");
+}
+
+/* Gives the control thread another one to talk to; returns the former. */
+static struct apid *set_apid(struct api_role *a, struct apid *apid)
+{
+    mutex_lock(&a->lock);
+    struct apid *former = a->apid;
+    a->apid = apid;
+    mutex_unlock(&a->lock);
+    return former;
 }
 
 static size_t take_sockets(struct role *role, struct apid_socket *sockets)
@@ -63,19 +80,24 @@ static int start_all(struct api_role *a, struct role *role)
                               .connections = &a->connections,
                               .sockets = sockets,
                               .sockets_n = n };
-    r = apid_start(&o, &a->apid);
-    return r < 0 ? log_fail(r, "cannot start the API") : 0;
+    struct apid *apid;
+    r = apid_start(&o, &apid);
+    if (r < 0)
+        return log_fail(r, "cannot start the API");
+    set_apid(a, apid);
+    return 0;
 }
 
 int role_api(struct role *role)
 {
     static struct api_role a;
 
+    a.role = role;
+    mutex_init(&a.lock, RANK_HOMES);
     if (start_all(&a, role) < 0)
         return 1;
     role_ready_and_wait(a.control);
-    struct apid *apid = a.apid;
-    apid_stop(apid); /* its workers may still ask; then the channel goes */
+    apid_stop(set_apid(&a, NULL)); /* its workers may still ask; then the channel goes */
     control_stop(a.control);
     connections_detach(&a.connections);
     store_close(a.store);

@@ -46,6 +46,32 @@ int account_find(const char *name, uid_t *ret_uid, gid_t *ret_gid)
     return 0;
 }
 
+int administrators_find(gid_t *ret_gid)
+{
+    const struct group *g = getgrnam("tally");
+
+    if (g == NULL) {
+        log_error("the group \"tally\" is missing; contrib/accounts (or the Debian package) makes it");
+        return -ENOENT;
+    }
+    *ret_gid = g->gr_gid;
+    return 0;
+}
+
+int level_reload(const char *config_path)
+{
+    CLEANUP(config_done) struct config c = { 0 };
+    struct why why = { 0 };
+    int r = config_load(config_path, environ, &c, &why);
+
+    if (r < 0) {
+        log_error("the configuration is not taken over: line %u: %s: %s", why.line, why.field, why.text);
+        return r;
+    }
+    log_level_set(log_level_of(c.log_level));
+    return 0;
+}
+
 static int drop_to_account(const char *name)
 {
     uid_t uid;

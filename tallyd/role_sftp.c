@@ -10,9 +10,10 @@
 enum { LISTEN_MAX = 16 };
 
 struct sftp_role {
+    struct role *role;
     struct store *store;
     struct connections connections;
-    struct sftpd *sftpd;
+    struct sftpd *_Atomic sftpd; /* the control thread looks at it, too */
     struct control *control;
 };
 
@@ -29,6 +30,12 @@ static void user_changed(struct sftp_role *s, struct json_object *args)
         sftpd_close_user(s->sftpd, json_number(args, "id", 0));
 }
 
+static void reload(struct sftp_role *s)
+{
+    if (level_reload(s->role->config_path) == 0)
+        IGNORE(sftpd_reload(s->sftpd), "logged there; the old configuration stays");
+}
+
 static void message(void *arg, struct control *c, const struct control_message *m)
 {
     struct sftp_role *s = arg;
@@ -41,6 +48,8 @@ static void message(void *arg, struct control *c, const struct control_message *
         r = connection_close(s, m->args);
     else if (strcmp(m->name, "user_changed") == 0)
         user_changed(s, m->args);
+    else if (strcmp(m->name, "reload") == 0)
+        reload(s);
     else if (strcmp(m->name, "status") == 0) {
         answer = sftpd_status(s->sftpd);
         r = 0;
@@ -80,20 +89,24 @@ static int start_all(struct sftp_role *s, struct role *role)
                                .listen_n = n,
                                .metrics_fd = role->metrics_fd,
                                .connections_fd = connections_fd };
-    r = sftpd_start(&o, &s->sftpd);
-    return r < 0 ? log_fail(r, "cannot start the SFTP server") : 0;
+    struct sftpd *sftpd;
+    r = sftpd_start(&o, &sftpd);
+    if (r < 0)
+        return log_fail(r, "cannot start the SFTP server");
+    s->sftpd = sftpd;
+    return 0;
 }
 
 int role_sftp(struct role *role)
 {
     static struct sftp_role s;
 
+    s.role = role;
     if (start_all(&s, role) < 0)
         return 1;
     role_ready_and_wait(s.control);
-    struct sftpd *sftpd = TAKE_PTR(s.sftpd);
     control_stop(s.control);
-    sftpd_stop(sftpd);
+    sftpd_stop(s.sftpd);
     connections_detach(&s.connections);
     store_close(s.store);
     return 0;

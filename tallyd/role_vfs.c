@@ -21,6 +21,7 @@ struct vfs_role {
     struct watcher *watcher;
     struct control *control;
     pthread_t waiter, verifier;
+    bool resume;
     _Atomic bool mount_gone, stopping;
 };
 
@@ -89,7 +90,7 @@ static int ask_status(struct vfs_role *v, struct json_object *args, struct json_
     (void)args;
     vfs_status(v->vfs, &st);
     *ret = control_args("mount", 's', v->config->vfs.mount, "libfuse", 's', st.libfuse, "watcher", 's',
-                        watcher_kind(v->watcher), "passthrough", 'i', (int64_t)st.passthrough, NULL);
+                        watcher_kind(v->watcher), "passthrough", 'b', st.passthrough, NULL);
     return 0;
 }
 
@@ -147,25 +148,13 @@ static void *await_unmount(void *arg)
     return NULL;
 }
 
-/* Nobody watched while this process was not there: each home that was counted before is opened again, so that it is
- * watched, and then counted once in the background. */
-static int verify_home(void *arg, int64_t id, const char *username)
+/* Nobody watched while this process was not there. After a downtime the ledger believes no tree before it was counted;
+ * after a mere crash of this process the numbers are good but for what changed beneath in those moments. */
+static void *verify(void *arg)
 {
     struct vfs_role *v = arg;
-    struct domain *d = domain_find(v->ledger, DOMAIN_USER, id);
 
-    if (d != NULL && vfs_activate_user(v->vfs, username) == 0)
-        IGNORE(recount_start(d, false), "one runs already");
-    return atomic_load(&v->stopping) ? -ECANCELED : 0;
-}
-
-static void *verify_homes(void *arg)
-{
-    struct vfs_role *v = arg;
-    int r = users_each(v->store, verify_home, v);
-
-    if (r < 0 && r != -ECANCELED)
-        log_error("cannot read the users whose homes are to be verified: %s", error_text(r));
+    vfs_verify(v->vfs, v->resume, &v->stopping);
     return NULL;
 }
 
@@ -175,6 +164,7 @@ static int open_ledger(struct vfs_role *v)
     struct ledger_options o = { .state_dir = c->state_dir,
                                 .refuse_stale_growth = strcmp(c->ledger.stale_growth, "refuse") == 0,
                                 .unlimited = c->data_provider.track_quota == 0,
+                                .unwatched = !v->resume,
                                 .recount_threads = c->ledger.recount_threads };
     int r = ledger_open(&o, &v->ledger);
 
@@ -202,16 +192,17 @@ static int start_all(struct vfs_role *v, struct role *role)
     if (r < 0)
         return log_fail(r, "cannot open the store");
     r = open_ledger(v);
-    if (r == 0)
-        r = start_vfs(v, role);
     if (r < 0)
         return r;
-    r = watcher_start(v->config, v->ledger, &v->watcher);
+    r = watcher_start(v->config, v->ledger, &v->watcher); /* first: what is counted is watched already */
     if (r < 0)
         return log_fail(r, "cannot watch for changes beneath the mount");
+    r = start_vfs(v, role);
+    if (r < 0)
+        return r;
     r = -pthread_create(&v->waiter, NULL, await_unmount, v);
     if (r == 0)
-        r = -pthread_create(&v->verifier, NULL, verify_homes, v);
+        r = -pthread_create(&v->verifier, NULL, verify, v);
     if (r < 0)
         return log_fail(r, "cannot start a thread");
     return role_control(role, message, v, &v->control);
@@ -219,7 +210,7 @@ static int start_all(struct vfs_role *v, struct role *role)
 
 int role_vfs(struct role *role)
 {
-    struct vfs_role v = { .config = role->config };
+    struct vfs_role v = { .config = role->config, .resume = role->resume };
 
     if (start_all(&v, role) < 0)
         return 1; /* the process ends, and with it everything that was opened */

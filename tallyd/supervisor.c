@@ -4,8 +4,9 @@
  *
  * The next service is started when the one before it serves, and only the first time; after that each is on its own.
  * The first restart is immediate, since clients of the mount stall meanwhile; a service that dies within QUICK_DEATH_MS
- * again and again waits longer each time. A vfs that cannot resume MOUNT_TRIES times in a row gets a new mount: better
- * that programs with open files see an error than that they hang.
+ * again and again waits, and longer each time if it failed. It has failed if it died before it was ready, or by itself
+ * soon after (a request that kills it comes again); one that served and was killed has not. A vfs that fails
+ * MOUNT_TRIES times in a row gets a new mount: better that programs with open files see an error than that they hang.
  *
  * Everything that must outlive a service is in the holdings. */
 #include "tallyd/supervisor.h"
@@ -45,7 +46,8 @@ struct service {
     bool was_ready, is_ready;
     uint64_t started_ms, restart_at_ms; /* 0: not planned */
     unsigned backoff_ms;
-    unsigned quick_deaths;
+    unsigned quick_deaths; /* in a row */
+    unsigned failures;     /* in a row: deaths that the next try may well repeat */
 };
 
 struct supervisor {
@@ -161,6 +163,8 @@ static void plan_restart(struct service *v)
     v->quick_deaths = was_quick ? v->quick_deaths + 1 : 1;
     if (v->quick_deaths <= 1)
         v->backoff_ms = 0;
+    else if (v->failures == 0)
+        v->backoff_ms = BACKOFF_FIRST_MS;
     else
         v->backoff_ms = MIN(MAX(v->backoff_ms * 2, (unsigned)BACKOFF_FIRST_MS), (unsigned)BACKOFF_MAX_MS);
     v->restart_at_ms = now_ms() + v->backoff_ms;
@@ -183,15 +187,24 @@ static void renew_mount(struct supervisor *s, struct service *v)
               s->config->vfs.mount);
     mount_close(&s->held);
     v->was_ready = false;
+    v->failures = 0;
     v->quick_deaths = 0; /* the new process starts, it does not resume */
     if (mount_open(&s->held) < 0)
         v->restart_at_ms = now_ms() + BACKOFF_MAX_MS;
+}
+
+static bool is_failure(const struct service *v, int status)
+{
+    bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+
+    return !v->is_ready || (!was_killed && now_ms() - v->started_ms < QUICK_DEATH_MS);
 }
 
 static void service_died(struct supervisor *s, size_t i, int status)
 {
     struct service *v = &s->services[i];
 
+    v->failures = is_failure(v, status) ? v->failures + 1 : 0;
     v->pid = 0;
     v->is_ready = false;
     fd_close(&s->ports[i].fd);
@@ -209,7 +222,7 @@ static void service_died(struct supervisor *s, size_t i, int status)
         return;
     }
     bool gone = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MOUNT_GONE;
-    if (strcmp(v->row->name, "vfs") == 0 && (gone || v->quick_deaths >= MOUNT_TRIES))
+    if (strcmp(v->row->name, "vfs") == 0 && (gone || v->failures >= MOUNT_TRIES))
         renew_mount(s, v);
 }
 
@@ -233,9 +246,8 @@ static void restart_due(struct supervisor *s)
         struct service *v = &s->services[i];
         if (v->restart_at_ms == 0 || v->pid != 0 || v->restart_at_ms > now_ms())
             continue;
-        if (strcmp(v->row->name, "vfs") == 0 && s->held.fuse_fd < 0 && mount_open(&s->held) < 0)
-            v->restart_at_ms = now_ms() + BACKOFF_MAX_MS;
-        else if (service_start(s, i) < 0)
+        bool needs_mount = strcmp(v->row->name, "vfs") == 0 && s->held.fuse_fd < 0;
+        if ((needs_mount && mount_open(&s->held) < 0) || service_start(s, i) < 0)
             v->restart_at_ms = now_ms() + BACKOFF_MAX_MS;
     }
 }
@@ -275,7 +287,8 @@ static void take_signals(struct supervisor *s)
             stop_begin(s);
         else if (info.ssi_signo == SIGHUP) {
             log_info("reload");
-            switch_tell_all(s->ports, services_n, "reload");
+            if (level_reload(s->config_path) == 0)
+                switch_tell_all(s->ports, services_n, "reload");
         }
     }
     reap(s);

@@ -153,7 +153,7 @@ static void help_has_every_key(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         row_contains(rows[i], copy, rows[i]);
     row_contains("fallback, time and meaning", copy,
-                 "15                 start   minutes without a request before a connection is closed; 0: never");
+                 "15                 reload  minutes without a request before a connection is closed; 0: never");
     for (const char *line = copy; line[0] != '\0'; line = strchr(line, '\n') + 1)
         assert_true(strcspn(line, "\n") > 54 + 18 + 6 + 6); /* the meaning is there */
 }
@@ -240,6 +240,7 @@ static const struct {
       "data_provider.password_hashing.bcrypt_options.cost", 3, "must be at least 4" },
     { "{\"data_provider\": {\"password_hashing\": {\"argon2_options\":\n{\"parallelism\": 8,\n\"memory\": 63}}}}",
       "data_provider.password_hashing.argon2_options.memory", 3, "must be at least 8 times parallelism" },
+    { "{\"sftpd\": {\n\"banner\": \"a\\nb\"}}", "sftpd.banner", 2, "must be printable" },
     { "{\"telemetry\": {\n\"bind_port\": 70000}}", "telemetry.bind_port", 2, "must be at most 65535" },
     { "{\"ledger\": {\n\"stale_growth\": \"maybe\"}}", "ledger.stale_growth", 2, "must be allow or refuse" },
     { "{\"watcher\": {\n\"mode\": \"on\"}}", "watcher.mode", 2, "must be auto, fanotify, inotify or off" },

@@ -78,12 +78,30 @@ static void a_path_that_is_too_long_is_refused(void **state)
     assert_int_equal(listen_unix(path, 0, "x", &fd, &why), -ENAMETOOLONG);
 }
 
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+    char path[] = "/tmp/listen-file-XXXXXX";
+    int file = mkstemp(path);
+    struct why why;
+    int fd;
+
+    (void)state;
+    assert_int_equal(write(file, "theirs", 6), 6);
+    assert_int_equal(listen_unix(path, getgid(), "httpd.bindings[0]", &fd, &why), -EEXIST);
+    assert_non_null(strstr(why.text, path));
+    assert_int_equal(lseek(file, 0, SEEK_END), 6);
+    assert_int_equal(access(path, F_OK), 0);
+    close(file);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_taken_port_is_refused_with_what_to_do),
         cmocka_unit_test(only_addresses_are_addresses),
         cmocka_unit_test(a_dead_socket_file_is_replaced_and_a_live_one_is_not),
+        cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
         cmocka_unit_test(a_path_that_is_too_long_is_refused),
     };
 
