@@ -88,7 +88,7 @@ static void mode_text(char to[11], mode_t mode)
 }
 
 /* UTC: a session has no zone files, and the person at the client is somewhere else. */
-static void time_text(char to[20], int64_t s, int64_t now_s)
+static void add_time(struct strbuf *to, int64_t s, int64_t now_s)
 {
     static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
@@ -97,20 +97,20 @@ static void time_text(char to[20], int64_t s, int64_t now_s)
 
     if (!gmtime_r(&t, &tm))
         tm = (struct tm){ .tm_mday = 1, .tm_year = 70 };
+    strbuf_addf(to, "%s %2d ", months[(unsigned)tm.tm_mon % 12], tm.tm_mday);
     if (s > now_s + 60 || s < now_s - HALF_YEAR_S)
-        snprintf(to, 20, "%s %2d  %4ld", months[(unsigned)tm.tm_mon % 12], tm.tm_mday % 100,
-                 (1900L + tm.tm_year) % 100000);
+        strbuf_addf(to, " %4ld", 1900L + tm.tm_year);
     else
-        snprintf(to, 20, "%s %2d %02d:%02d", months[(unsigned)tm.tm_mon % 12], tm.tm_mday % 100, tm.tm_hour % 100,
-                 tm.tm_min % 100);
+        strbuf_addf(to, "%02d:%02d", tm.tm_hour, tm.tm_min);
 }
 
 void attrs_long_name(struct strbuf *to, const char *name, const struct stat *st, int64_t now_s)
 {
-    char mode[11], when[20];
+    char mode[11];
 
     mode_text(mode, st->st_mode);
-    time_text(when, st->st_mtim.tv_sec, now_s);
-    strbuf_addf(to, "%s %4" PRIu64 " %-8" PRIu32 " %-8" PRIu32 " %12" PRId64 " %s %s", mode, (uint64_t)st->st_nlink,
-                st->st_uid, st->st_gid, (int64_t)st->st_size, when, name);
+    strbuf_addf(to, "%s %4" PRIu64 " %-8" PRIu32 " %-8" PRIu32 " %12" PRId64 " ", mode, (uint64_t)st->st_nlink,
+                st->st_uid, st->st_gid, (int64_t)st->st_size);
+    add_time(to, st->st_mtim.tv_sec, now_s);
+    strbuf_addf(to, " %s", name);
 }

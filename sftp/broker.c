@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -29,7 +30,7 @@ static void listener_start(struct sftpd *s)
     int r = listener_spawn(s);
     if (r < 0) {
         log_fail(r, "cannot start the SFTP listener");
-        listener_gone(s);
+        IGNORE(listener_gone(s), "it has just been started");
     }
 }
 
@@ -62,7 +63,8 @@ static void serve_listener(struct sftpd *s)
         return;
     if (r == -EBADMSG && s->listener_pid > 0)
         IGNORE(kill(s->listener_pid, SIGKILL), "it talks nonsense: a new one is made");
-    listener_gone(s);
+    if (listener_gone(s))
+        listener_start(s);
 }
 
 static void serve_session(struct sftpd *s, struct session *n)
@@ -127,6 +129,15 @@ static int start_workers(struct sftpd *s)
     return 0;
 }
 
+/* What the broker itself uses of what may change while it runs; the listener reads the rest. */
+static void take_settings(struct sftpd *s, const struct config *c)
+{
+    atomic_store_explicit(&s->auth_tries_max, c->sftpd.max_auth_tries, memory_order_relaxed);
+    atomic_store_explicit(&s->login_grace_s, c->sftpd.login_grace_s, memory_order_relaxed);
+    if (s->login)
+        login_allow_passwords(s->login, c->sftpd.password_authentication);
+}
+
 int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
 {
     struct why why = { 0 };
@@ -139,6 +150,7 @@ int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
     s->listener_pid = -1;
     mutex_init(&s->lock, RANK_CONNECTIONS);
     find_service_account(s);
+    take_settings(s, o->config);
     int r = host_keys_load(o->config, &s->keys, &why);
     if (r < 0)
         log_error("%s: %s", why.field, why.text);
@@ -155,6 +167,25 @@ int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
         return r;
     }
     *ret = s;
+    return 0;
+}
+
+/* The old listener reads the end of its socket between two connections, so that none is lost; what it has told already
+ * is read before its own end is. */
+int sftpd_reload(struct sftpd *s)
+{
+    CLEANUP(config_done) struct config fresh = { 0 };
+    struct why why = { 0 };
+    int r = config_load(s->o.config_path, environ, &fresh, &why);
+
+    if (r < 0)
+        return log_fail(r, "the configuration stays as it was: %s (line %u): %s", why.field, why.line, why.text);
+    take_settings(s, &fresh);
+    mutex_lock(&s->lock);
+    if (s->listener.fd >= 0 && shutdown(s->listener.fd, SHUT_WR) == 0)
+        s->listener_told_to_end = true;
+    mutex_unlock(&s->lock);
+    log_info("SFTP settings read anew");
     return 0;
 }
 
@@ -184,6 +215,7 @@ void sftpd_stop(struct sftpd *s)
 {
     if (!s)
         return;
+    atomic_store_explicit(&s->closing, true, memory_order_relaxed);
     stop_listener(s);
     stop_sessions(s);
     atomic_store_explicit(&s->stopping, true, memory_order_relaxed);
@@ -196,7 +228,7 @@ void sftpd_stop(struct sftpd *s)
             IGNORE(syscall(SYS_pidfd_send_signal, s->sessions->pidfd, SIGKILL, NULL, 0), "it may have ended");
         session_end(s, s->sessions);
     }
-    listener_gone(s);
+    IGNORE(listener_gone(s), "no other follows");
     fd_close(&s->epoll);
     fd_close(&s->stop.fd);
     fd_close(&s->tick.fd);

@@ -55,13 +55,17 @@ struct sftpd {
     struct session *sessions; /* guarded by lock */
     int epoll, stop_event;
     struct watched stop, tick, listener;
-    int listener_pid; /* -1: none; that of the tick's worker */
-    uint64_t listener_since_ns, listener_retry_ns;
+    _Atomic int listener_pid;  /* -1: none */
+    bool listener_told_to_end; /* guarded by lock, like listener.fd: another one follows at once */
+    uint64_t listener_since_ns;
+    _Atomic uint64_t listener_retry_ns;
     unsigned listener_failures;
+    _Atomic uint32_t auth_tries_max, login_grace_s; /* of the configuration that was read last */
     pthread_t workers[BROKER_WORKERS_MAX];
     size_t workers_n;
-    _Atomic bool stopping;
-    uid_t service_uid; /* for users without an own uid */
+    _Atomic bool closing;  /* no listener is started any more */
+    _Atomic bool stopping; /* the workers end */
+    uid_t service_uid;     /* for users without an own uid */
     gid_t service_gid;
 };
 
@@ -72,7 +76,7 @@ int session_tell_close(struct session *n, const char *reason);
 
 /* broker_listener.c */
 int listener_spawn(struct sftpd *s) MUST_CHECK;
-void listener_gone(struct sftpd *s);
+bool listener_gone(struct sftpd *s);  /* true: it was told to end, and another one is to be started now */
 int listener_accept(struct sftpd *s); /* one message of the listener: a new session; 0: it is gone */
 
 int broker_watch(struct sftpd *s, struct watched *w, bool again);

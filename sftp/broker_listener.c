@@ -16,8 +16,6 @@
 
 enum { FIRST_CHILD_FD = 3, FDS_ABOVE = 200, LISTENER_FDS_MAX = 40, RETRY_MS_MAX = 30000, STEADY_MS = 10000 };
 
-extern char **environ;
-
 /* Descriptors of the child, and the text of TALLY_FDS that names them. */
 struct handed {
     int fds[LISTENER_FDS_MAX]; /* copies, above any number that the child uses */
@@ -135,7 +133,9 @@ int listener_spawn(struct sftpd *s)
     if (r == 0) {
         s->listener_pid = pid;
         s->listener_since_ns = sys->now_ns();
+        mutex_lock(&s->lock);
         s->listener.fd = pair[0];
+        mutex_unlock(&s->lock);
         r = send_host_keys(s, pair[0]);
         return r < 0 ? r : broker_watch(s, &s->listener, false);
     }
@@ -143,22 +143,29 @@ int listener_spawn(struct sftpd *s)
     return r;
 }
 
-void listener_gone(struct sftpd *s)
+bool listener_gone(struct sftpd *s)
 {
     int status = 0;
     uint64_t now = sys->now_ns();
     bool steady = now - s->listener_since_ns > (uint64_t)STEADY_MS * 1000000;
 
+    mutex_lock(&s->lock);
     fd_close(&s->listener.fd);
+    bool was_told = s->listener_told_to_end;
+    s->listener_told_to_end = false;
+    mutex_unlock(&s->lock);
     if (s->listener_pid > 0)
         IGNORE(waitpid(s->listener_pid, &status, 0), "its end is known by its socket");
     s->listener_pid = -1;
-    if (atomic_load_explicit(&s->stopping, memory_order_relaxed))
-        return;
+    if (atomic_load_explicit(&s->closing, memory_order_relaxed))
+        return false;
+    if (was_told)
+        return true;
     s->listener_failures = steady ? 0 : MIN(s->listener_failures + 1, 16U);
     uint64_t wait_ms = s->listener_failures ? MIN((uint64_t)250 << s->listener_failures, (uint64_t)RETRY_MS_MAX) : 0;
     s->listener_retry_ns = now + wait_ms * 1000000 + 1;
     log_warn("the SFTP listener ended (status %d); it starts again in %u ms", status, (unsigned)wait_ms);
+    return false;
 }
 
 /* "ip:port" or "[ip]:port", without the port. */
@@ -199,7 +206,7 @@ static struct session *session_new(struct sftpd *s, struct packet_in *in)
     n->record = &s->o.connections->v[record];
     n->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     /* The session ends itself at the grace time; this is for one that does not. */
-    n->deadline_ns = sys->now_ns() + ((uint64_t)s->o.config->sftpd.login_grace_s + 10) * 1000000000;
+    n->deadline_ns = sys->now_ns() + ((uint64_t)s->login_grace_s + 10) * 1000000000;
     return n;
 }
 

@@ -25,7 +25,7 @@ int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_
     }
     ssize_t n;
     do
-        n = sendmsg(fd, &m, MSG_NOSIGNAL);
+        n = fds_n > 0 ? sendmsg(fd, &m, MSG_NOSIGNAL) : send(fd, iov.iov_base, iov.iov_len, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : 0;
 }
@@ -48,7 +48,18 @@ static void take_fds(struct msghdr *m, int ret_fds[BROKER_FDS_MAX])
     }
 }
 
-ssize_t broker_receive(int fd, void *buf, size_t room, int ret_fds[BROKER_FDS_MAX])
+static ssize_t receive_plain(int fd, void *buf, size_t room)
+{
+    ssize_t n;
+    do
+        n = recv(fd, buf, room, MSG_TRUNC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == ECONNRESET ? 0 : -errno;
+    return (size_t)n > room ? -EBADMSG : n;
+}
+
+ssize_t broker_receive(int fd, void *buf, size_t room, int *ret_fds)
 {
     union {
         struct cmsghdr align;
@@ -60,6 +71,8 @@ ssize_t broker_receive(int fd, void *buf, size_t room, int ret_fds[BROKER_FDS_MA
     };
     ssize_t n;
 
+    if (!ret_fds)
+        return receive_plain(fd, buf, room);
     for (size_t i = 0; i < BROKER_FDS_MAX; i++)
         ret_fds[i] = -1;
     do

@@ -47,5 +47,5 @@ enum verdict {
 int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_n) MUST_CHECK;
 
 /* broker_receive - one message into buf; descriptors are owned, -1 where there is none. Returns its length, 0 at the
- * end of the connection, -EAGAIN, -EBADMSG (too long). */
-ssize_t broker_receive(int fd, void *buf, size_t room, int ret_fds[BROKER_FDS_MAX]) MUST_CHECK;
+ * end of the connection, -EAGAIN, -EBADMSG (too long). ret_fds NULL: descriptors are not received. */
+ssize_t broker_receive(int fd, void *buf, size_t room, int *ret_fds) MUST_CHECK;

@@ -25,7 +25,7 @@ struct attempt {
 
 static unsigned tries_max(const struct sftpd *s)
 {
-    unsigned n = s->o.config->sftpd.max_auth_tries;
+    unsigned n = atomic_load_explicit(&s->auth_tries_max, memory_order_relaxed);
     return n ? n : TRIES_DEFAULT;
 }
 

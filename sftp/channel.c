@@ -74,6 +74,7 @@ static int on_exec(ssh_session s, ssh_channel c, const char *line, void *arg)
     return start(ch, str_has_prefix(line, "scp") ? "SCP" : "SSH", line, &stream);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libssh's signature */
 static int refuse_pty(ssh_session s, ssh_channel c, const char *term, int w, int h, int pw, int ph, void *arg)
 {
     (void)s, (void)c, (void)term, (void)w, (void)h, (void)pw, (void)ph, (void)arg;
@@ -155,6 +156,19 @@ static void pull(struct channel *ch)
     }
 }
 
+/* Before the status that a line explains; what the window has no room for is dropped, never waited for. */
+static void flush_notices(struct channel *ch)
+{
+    size_t len = 0;
+    const void *lines = ch->stream.ops->notices ? ch->stream.ops->notices(ch->stream.s, &len) : NULL;
+
+    if (len == 0 || ch->peer_closed || ssh_get_status(ch->t->s) & SSH_WRITE_PENDING)
+        return;
+    if (ssh_channel_window_size(ch->c) >= len)
+        IGNORE(ssh_channel_write_stderr(ch->c, lines, (uint32_t)len), "the status says it, too");
+    ch->stream.ops->notices_sent(ch->stream.s);
+}
+
 /* True when all is sent; *ret_moved: something was. */
 static bool flush(struct channel *ch, bool *ret_moved)
 {
@@ -162,6 +176,7 @@ static bool flush(struct channel *ch, bool *ret_moved)
     const void *out = ch->stream.ops->output(ch->stream.s, &len);
 
     *ret_moved = false;
+    flush_notices(ch);
     while (len > 0 && !ch->peer_closed && !(ssh_get_status(ch->t->s) & SSH_WRITE_PENDING)) {
         int n = ssh_channel_write(ch->c, out, (uint32_t)MIN(len, (size_t)CHANNEL_WRITE_MAX));
         if (n <= 0)

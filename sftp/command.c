@@ -251,7 +251,8 @@ static void command_free(void *s)
 }
 
 static const struct stream_ops command_ops = { command_room, command_feed,   command_eof,  command_step, command_output,
-                                               command_sent, command_status, command_trim, command_free };
+                                               command_sent, command_status, command_trim, command_free, NULL,
+                                               NULL };
 
 static int command_new(struct account *a, const struct words *w, const struct command_row *row, const char *line,
                        struct stream *ret)
@@ -356,8 +357,19 @@ static void sftp_free(void *s)
     free(s);
 }
 
-static const struct stream_ops sftp_ops = { sftp_room, sftp_feed,   sftp_eof,  sftp_step, sftp_output,
-                                            sftp_sent, sftp_status, sftp_trim, sftp_free };
+static const void *sftp_notices(const void *s, size_t *ret_len)
+{
+    return engine_notices(((const struct sftp_stream *)s)->engine, ret_len);
+}
+
+static void sftp_notices_sent(void *s)
+{
+    engine_notices_sent(((struct sftp_stream *)s)->engine);
+}
+
+static const struct stream_ops sftp_ops = { sftp_room,   sftp_feed,    sftp_eof,         sftp_step,
+                                            sftp_output, sftp_sent,    sftp_status,      sftp_trim,
+                                            sftp_free,   sftp_notices, sftp_notices_sent };
 
 int stream_sftp(struct account *a, struct stream *ret)
 {

@@ -23,7 +23,7 @@ int engine_new(struct account *a, struct engine **ret)
     struct engine *e = calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
-    *e = (struct engine){ .account = a, .in = QUEUE(INPUT_MAX), .out = QUEUE(OUTPUT_MAX) };
+    *e = (struct engine){ .account = a, .in = QUEUE(INPUT_MAX), .out = QUEUE(OUTPUT_MAX), .notices = NOTICES };
     *ret = e;
     return 0;
 }
@@ -35,6 +35,7 @@ void engine_free(struct engine *e)
     handles_done(&e->handles, e->account);
     queue_done(&e->in);
     queue_done(&e->out);
+    notices_done(&e->notices);
     free(e);
 }
 
@@ -60,6 +61,17 @@ void engine_sent(struct engine *e, size_t len)
     queue_pass(&e->out, len);
 }
 
+const void *engine_notices(const struct engine *e, size_t *ret_len)
+{
+    *ret_len = e->notices.lines.len;
+    return e->notices.lines.len ? queue_bytes(&e->notices.lines) : NULL;
+}
+
+void engine_notices_sent(struct engine *e)
+{
+    queue_pass(&e->notices.lines, e->notices.lines.len);
+}
+
 bool engine_waits(const struct engine *e)
 {
     return account_wait_ms(e->account) > 0 && (e->copying.active || e->in.len > 0);
@@ -69,6 +81,7 @@ void engine_trim(struct engine *e)
 {
     queue_trim(&e->in);
     queue_trim(&e->out);
+    queue_trim(&e->notices.lines);
 }
 
 static uint32_t status_code(int r)
@@ -190,6 +203,22 @@ static const struct sftp_op *request_op(uint8_t type, struct request *rq)
     return name ? extension_of(name, len) : NULL;
 }
 
+void file_notice(struct engine *e, struct home_file *f, int r, const char *text)
+{
+    if (!notice_wanted(r) || f->told)
+        return;
+    f->told = true;
+    notice_add(&e->notices, f->path, r, text);
+}
+
+static void request_notice(struct engine *e, const struct request *rq, int r)
+{
+    if (rq->item && rq->item->file)
+        file_notice(e, rq->item->file, r, rq->text);
+    else if (rq->path && notice_wanted(r))
+        notice_add(&e->notices, rq->path, r, rq->text);
+}
+
 static void request_answer(struct engine *e, uint8_t type, struct packet_in in)
 {
     struct request rq = { .at.dir = -1 };
@@ -201,6 +230,8 @@ static void request_answer(struct engine *e, uint8_t type, struct packet_in in)
     int r = op ? request_run(e, &rq, op) : FX_OP_UNSUPPORTED;
     if (r != ANSWERED)
         reply_status(e, rq.id, r, rq.text);
+    if (r < 0)
+        request_notice(e, &rq, r);
     home_place_done(&rq.at);
     free(rq.path);
 }
@@ -228,7 +259,7 @@ static int greet(struct engine *e, uint8_t type, struct packet_in *in)
 /* 1: one packet was dealt with; 0: none is complete. */
 static int packet_step(struct engine *e)
 {
-    if (e->in.len < 5)
+    if (e->in.len < 4)
         return 0;
     struct packet_in in = { .p = queue_bytes(&e->in), .left = e->in.len };
     uint32_t len = packet_u32(&in);

@@ -33,6 +33,10 @@ int engine_step(struct engine *e) MUST_CHECK;
 const void *engine_output(const struct engine *e, size_t *ret_len);
 void engine_sent(struct engine *e, size_t len);
 
+/* engine_notices - lines for the person at the client (notice.h); borrowed until the next step. */
+const void *engine_notices(const struct engine *e, size_t *ret_len);
+void engine_notices_sent(struct engine *e);
+
 /* engine_waits - does a bandwidth limit hold back what was fed already? */
 bool engine_waits(const struct engine *e);
 

@@ -16,6 +16,16 @@
 enum { OPEN_TRIES = 4, HINT_BYTES = 4 << 20, NAME_LIMIT = 255 };
 enum { DEFAULT_FILE_MODE = 0666 };
 
+int open_set_mode(int fd, mode_t mode)
+{
+    return fchmod(fd, mode) < 0 ? -errno : 0;
+}
+
+int open_set_times(int fd, const struct timespec ts[2])
+{
+    return futimens(fd, ts) < 0 ? -errno : 0;
+}
+
 static void home_file_free(struct home_file *f)
 {
     if (!f)
@@ -83,7 +93,7 @@ static int open_temp(struct home_file *f, mode_t mode, const struct stat *old)
     if (r == 0)
         r = open_regular(f, f->temp, access_flags(f->how) | O_CREAT | O_EXCL, mode);
     if (r == 0 && old)
-        IGNORE(sys->fchmodat(f->fd, "", old->st_mode & 0777), "a mode that cannot be kept is no reason to refuse");
+        IGNORE(open_set_mode(f->fd, old->st_mode & 0777), "a mode that cannot be kept is no reason to refuse");
     if (r < 0)
         mem_free(&f->temp);
     return r;

@@ -33,6 +33,7 @@ struct home_file {
     struct place at; /* where it is, or will be */
     char *temp;      /* its name in at.dir until it is put into place; NULL: it is there */
     int failed;      /* the first write that was refused; 0 */
+    bool told;       /* and the person at the client has a line about it */
     struct transfer transfer;
     uint64_t read_next, hinted; /* offsets: end of the last read, end of the last hint */
 };
@@ -50,6 +51,11 @@ int home_file_resize(struct account *a, struct home_file *f, uint64_t size) MUST
 /* home_file_close - the client is done: what was refused before, or what close and rename say. */
 int home_file_close(struct account *a, struct home_file *f) MUST_CHECK;
 void home_file_abort(struct account *a, struct home_file *f);
+
+/* open_set_mode, open_set_times - of an open file or directory. Not by its magic link, as sys.h does it for O_PATH: a
+ * session has no /proc. */
+int open_set_mode(int fd, mode_t mode) MUST_CHECK;
+int open_set_times(int fd, const struct timespec ts[2]) MUST_CHECK;
 
 /* home_file_size_allowed - max_upload_file_size. 0 or -EFBIG. */
 int home_file_size_allowed(const struct account *a, uint64_t size) MUST_CHECK;

@@ -1,5 +1,6 @@
 #include "sftp/host_keys.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <linux/fs.h> /* RENAME_NOREPLACE, without stdio.h */
 #include <openssl/rsa.h>
@@ -117,6 +118,8 @@ static int key_set(struct host_key *k, EVP_PKEY *key, const char *dir, const cha
 {
     struct strbuf path = STRBUF(PATH_MAX), *p = &path;
     struct queue blob = QUEUE(SSH_KEY_BLOB_MAX);
+
+    assert(k != NULL);
     int r = ssh_key_blob(key, &blob);
     if (r == 0) {
         memcpy(k->blob, queue_bytes(&blob), blob.len);

@@ -3,6 +3,8 @@
  * OpenSSL's look-ups, libssh's import of the host keys (notes/session-process.md §3).
  *
  * The host keys here are shells: true public halves, random private halves. Signatures come from the broker.
+ * Before the first connection it gives up whatever no session needs (confine.h). Sessions outlive it: the next listener
+ * finds them in the connection table and counts them.
  *
  * Limits before fork: max_total_connections, max_per_host_connections, and of those who have not logged in yet at most
  * HALF_OPEN_MAX, HALF_OPEN_ADDRESS_MAX of one address. A session that has logged in shows that in its record. */
@@ -30,6 +32,7 @@
 #include "base/metric.h"
 #include "base/sys.h"
 #include "sftp/broker_proto.h"
+#include "sftp/confine.h"
 #include "sftp/io_shim.h"
 #include "sftp/session.h"
 #include "sftp/sftpd.h"
@@ -37,13 +40,14 @@
 #include "sftp/transport.h"
 
 enum { LISTEN_MAX = 16, HALF_OPEN_MAX = 100, HALF_OPEN_ADDRESS_MAX = 10, SFTP_METRIC_ROLE = 2, CRASHES_MAX = 5 };
-enum { USER_TIMEOUT_MS = 120000, TITLE_BYTES = 32 };
+enum { USER_TIMEOUT_MS = 120000, TITLE_BYTES = 32, INHERITED = -1 };
 
 /* A session that was forked and has not ended. */
 struct child {
-    pid_t pid; /* 0: free */
+    pid_t pid; /* 0: free; INHERITED */
     struct connection *record;
     struct in6_addr address;
+    int64_t since_ms; /* INHERITED: when it logged in; another time: the record is another's now */
 };
 
 struct listener {
@@ -240,6 +244,56 @@ static void address_text(const struct sockaddr_storage *a, char to[72])
     snprintf(to, 72, IN6_IS_ADDR_V4MAPPED(&v6) ? "%s:%u" : "[%s]:%u", ip, ntohs(port));
 }
 
+static bool address_parse(const char *text, struct in6_addr *ret)
+{
+    char ip[80];
+    struct sockaddr_in v4 = { .sin_family = AF_INET };
+
+    if (!str_set(ip, sizeof(ip), text[0] == '[' ? text + 1 : text) || !strrchr(ip, ':'))
+        return false;
+    *strrchr(ip, text[0] == '[' && strchr(ip, ']') ? ']' : ':') = '\0';
+    if (text[0] == '[')
+        return inet_pton(AF_INET6, ip, ret) == 1;
+    if (inet_pton(AF_INET, ip, &v4.sin_addr) != 1)
+        return false;
+    struct sockaddr_storage a = { 0 };
+    memcpy(&a, &v4, sizeof(v4));
+    address_get(&a, ret);
+    return true;
+}
+
+/* Sessions of the listener before this one go on and count. Records that nobody ever used are holes of the table and
+ * are not touched. */
+static void inherit_children(struct listener *l)
+{
+    const int64_t size = (int64_t)sizeof(struct connection);
+    struct connection_facts *f = malloc(sizeof(*f));
+    int64_t last_ms, at = 0;
+
+    while (f && (at = sys->lseek(l->connections.fd, at, SEEK_DATA)) >= 0 && at / size < CONNECTIONS_MAX) {
+        struct connection *record = &l->connections.v[at / size];
+        struct child *c = &l->children[l->children_top];
+        at = (at / size + 1) * size;
+        if (!connection_read(record, f, &last_ms) || !address_parse(f->remote_address, &c->address))
+            continue;
+        c->pid = INHERITED;
+        c->record = record;
+        c->since_ms = f->connect_ms;
+        l->children_top++;
+    }
+    free(f);
+}
+
+static void forget_inherited(struct listener *l)
+{
+    for (size_t i = 0; i < l->children_top; i++) {
+        struct child *c = &l->children[i];
+        bool live = c->pid && atomic_load_explicit(&c->record->state, memory_order_acquire) == CONNECTION_LIVE;
+        if (c->pid == INHERITED && (!live || c->record->facts.connect_ms != c->since_ms))
+            c->pid = 0;
+    }
+}
+
 struct counts {
     unsigned total, address, half_open, half_open_address;
 };
@@ -320,12 +374,9 @@ static NORETURN void session_main(struct listener *l, int fd, int broker, struct
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     title_set("tallyd-session");
-    for (size_t i = 0; i < l->fds_n; i++)
-        fd_close(&l->fds[i]);
-    fd_close(&l->broker);
-    fd_close(&l->signals);
     if (connections_keep_only(&l->connections, record) < 0)
         _exit(1);
+    confine_descriptors(fd, broker);
     session_confine();
     const struct transport_options o = {
         .config = l->config,
@@ -400,6 +451,7 @@ static void accept_one(struct listener *l, int listen_fd)
     if (fd < 0)
         return;
     address_get(&peer, &address);
+    forget_inherited(l);
     const char *why = refusal(l, &address);
     struct child *child = why ? NULL : free_child(l);
     if (!child) {
@@ -451,6 +503,7 @@ static int start(struct listener *l, struct role *role)
     int r = take_fds(l, role);
     if (r < 0)
         return log_fail(r, "the listener lacks a descriptor");
+    IGNORE(setenv("TZ", "UTC0", 1), "times of listings are UTC, and no session looks for a zone's file");
     tzset();
     title_prepare();
     ssh_init();
@@ -461,7 +514,9 @@ static int start(struct listener *l, struct role *role)
         r = warm_up_bind(l);
     if (r < 0)
         return log_fail(r, "cannot prepare SSH");
-    return watch_signals(l);
+    inherit_children(l);
+    r = watch_signals(l);
+    return r < 0 ? r : confine_listener(l->config->state_dir);
 }
 
 /* The broker's socket is only for telling; its end means that the broker is gone. */
@@ -496,5 +551,5 @@ int sftp_listener_main(struct role *role)
     int r = start(&l, role);
     if (r == 0)
         r = serve(&l);
-    return r < 0;
+    _exit(r < 0); /* the filter allows no more, and there is nothing to flush */
 }

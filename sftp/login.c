@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct cached {
 struct login {
     const struct config *config;
     struct store *store;
+    _Atomic bool passwords; /* are allowed */
     uint8_t key[MAC_BYTES];
     struct mutex lock;
     struct cached cache[CACHE_SLOTS]; /* guarded by lock */
@@ -33,10 +35,16 @@ int login_new(const struct config *config, struct store *store, struct login **r
         return -ENOMEM;
     l->config = config;
     l->store = store;
+    login_allow_passwords(l, config->sftpd.password_authentication);
     sys->random(l->key, sizeof(l->key));
     mutex_init(&l->lock, RANK_INDEX);
     *ret = l;
     return 0;
+}
+
+void login_allow_passwords(struct login *l, bool yes)
+{
+    atomic_store_explicit(&l->passwords, yes, memory_order_relaxed);
 }
 
 void login_free(struct login *l)
@@ -138,8 +146,8 @@ int login_by_password(struct login *l, const char *username, const char *passwor
     }
     if (r < 0)
         return r;
-    r = l->config->sftpd.password_authentication ? check_user(l, &u, password, address, reterr_reason)
-                                                 : refuse(reterr_reason, "passwords are switched off");
+    r = atomic_load_explicit(&l->passwords, memory_order_relaxed) ? check_user(l, &u, password, address, reterr_reason)
+                                                                  : refuse(reterr_reason, "passwords are switched off");
     if (r < 0) {
         user_done(&u);
         return r;

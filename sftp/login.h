@@ -16,6 +16,9 @@ struct login;
 int login_new(const struct config *config, struct store *store, struct login **ret) MUST_CHECK; /* both borrowed */
 void login_free(struct login *l);
 
+/* login_allow_passwords - from any thread; at first as the configuration says. */
+void login_allow_passwords(struct login *l, bool yes);
+
 /* Results: 0 and *ret is owned (user_done()); -EACCES with *reterr_reason for the log, static; others: the store
  *          failed. */
 int login_by_password(struct login *l, const char *username, const char *password, const char *address,

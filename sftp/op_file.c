@@ -67,6 +67,8 @@ int op_close(struct engine *e, struct request *rq)
     struct home_file *f = rq->item->file;
     struct dir *d = rq->item->dir;
 
+    if (f && f->how & FILE_WRITE && !f->told)
+        IGNORE(str_copy(&rq->path, f->path), "only a line for the client would lack");
     handles_remove(&e->handles, rq->item);
     dir_free(d);
     return f ? home_file_close(e->account, f) : 0;
@@ -215,4 +217,5 @@ void copying_step(struct engine *e)
         return;
     c->active = false;
     reply_status(e, c->id, r, NULL);
+    file_notice(e, c->to, r, NULL);
 }

@@ -4,6 +4,7 @@
 #include "sftp/attrs.h"
 #include "sftp/engine.h"
 #include "sftp/handles.h"
+#include "sftp/notice.h"
 
 /* A copy on the server that is under way. */
 struct copying {
@@ -19,6 +20,7 @@ struct engine {
     struct queue in, out;
     struct handles handles;
     struct copying copying;
+    struct notices notices;
     bool greeted; /* INIT came */
 };
 
@@ -74,6 +76,9 @@ request_fn op_lstat, op_stat, op_setstat, op_remove, op_mkdir, op_rmdir, op_real
 request_fn op_opendir, op_readdir;
 request_fn ext_statvfs, ext_fstatvfs, ext_hardlink, ext_fsync, ext_lsetstat, ext_limits, ext_expand_path, ext_copy_data,
     ext_home_directory, ext_users_groups;
+
+/* file_notice - a line for the person at the client about an open file, the first time only. */
+void file_notice(struct engine *e, struct home_file *f, int r, const char *text);
 
 /* copying_step - goes on with a copy; answers its request at the end. */
 void copying_step(struct engine *e);

@@ -157,8 +157,8 @@ static void scp_free(void *s)
     free(c);
 }
 
-static const struct stream_ops scp_ops = { scp_room, scp_feed,   scp_eof,  scp_step, scp_output,
-                                           scp_sent, scp_status, scp_trim, scp_free };
+static const struct stream_ops scp_ops = { scp_room,   scp_feed, scp_eof,  scp_step, scp_output, scp_sent,
+                                           scp_status, scp_trim, scp_free, NULL,     NULL };
 
 /* Options come before the path; what we do not know is as harmless as -v. */
 static int scp_parse(struct scp *c, const struct words *w)

@@ -11,6 +11,7 @@ enum {
     SCP_OUTPUT_MARK = 256 * 1024,
     SCP_OUTPUT_MAX = SCP_OUTPUT_MARK + 128 * 1024,
     SCP_DEPTH_MAX = 64,
+    SCP_DRAIN_MAX = 256 << 20,
 };
 
 enum scp_state {
@@ -46,6 +47,7 @@ struct scp {
     size_t depth;
     struct home_file *file; /* owned */
     uint64_t off, left;
+    bool drains; /* sink: a write was refused, the rest of the content is read and forgotten */
     bool has_times;
     uint32_t mtime_s, atime_s;
     bool target_is_dir; /* sink: names are appended to path */

@@ -92,7 +92,7 @@ static void times_set(struct scp *c, const struct home_file *f)
 {
     const struct timespec ts[2] = { { .tv_sec = c->atime_s }, { .tv_sec = c->mtime_s } };
     if (c->has_times && c->times && account_rights(c->account, f->path, f->at.path) & MAY_CHTIMES)
-        IGNORE(sys->utimensat(f->fd, "", ts, AT_EMPTY_PATH), "the content counts");
+        IGNORE(open_set_times(f->fd, ts), "the content counts");
     c->has_times = false;
 }
 
@@ -110,6 +110,7 @@ static int sink_file(struct scp *c, const struct scp_item *item)
         return scp_refuse(c, r, text);
     c->off = 0;
     c->left = item->size;
+    c->drains = false;
     c->state = item->size > 0 ? SCP_CONTENT : SCP_AFTER;
     scp_zero(c);
     return STREAM_MORE;
@@ -198,16 +199,27 @@ static int sink_line(struct scp *c)
     return r < 0 ? scp_refuse(c, r, "malformed message") : sink_message(c, line);
 }
 
+/* A source reads no answer before it has sent the whole file: who ends at once is a "lost connection" to it, without
+ * words. So the rest is read, unless that is very much; home_file_close() says the error. */
+static int sink_write(struct scp *c, size_t n)
+{
+    const char *text = NULL;
+    int r = c->drains ? 0 : home_file_write(c->account, c->file, queue_bytes(&c->in), n, c->off, &text);
+
+    if (r < 0 && c->left > SCP_DRAIN_MAX)
+        return scp_refuse(c, r, text);
+    c->drains = c->drains || r < 0;
+    return STREAM_MORE;
+}
+
 static int sink_content(struct scp *c)
 {
     size_t n = (size_t)MIN((uint64_t)c->in.len, c->left);
-    const char *text = NULL;
 
     if (n == 0)
         return c->eof ? scp_end(c, -ECONNABORTED) : STREAM_WAITS;
-    int r = home_file_write(c->account, c->file, queue_bytes(&c->in), n, c->off, &text);
-    if (r < 0)
-        return scp_refuse(c, r, text);
+    if (sink_write(c, n) == STREAM_ENDED)
+        return STREAM_ENDED;
     queue_pass(&c->in, n);
     c->off += n;
     c->left -= n;

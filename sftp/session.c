@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "sftp/filter.h"
 
 enum { HANDLES_LIMIT = 2048, MEMORY_LIMIT = 512 << 20, LANDLOCK_TRUNCATE = 1 << 14, LANDLOCK_BITS_V1 = (1 << 13) - 1 };
 
@@ -32,14 +33,11 @@ static void note_broker_gone(struct broker_link *l)
 void broker_hear(struct broker_link *l)
 {
     uint8_t buf[4096];
-    int fds[BROKER_FDS_MAX];
     struct pollfd p = { .fd = l->fd, .events = POLLIN };
 
     if (poll(&p, 1, 0) != 1)
         return;
-    ssize_t n = broker_receive(l->fd, buf, sizeof(buf), fds);
-    for (size_t i = 0; i < BROKER_FDS_MAX; i++)
-        fd_close(&fds[i]);
+    ssize_t n = broker_receive(l->fd, buf, sizeof(buf), NULL);
     struct packet_in in = { .p = buf, .left = n > 0 ? (size_t)n : 0 };
     if (n <= 0)
         note_broker_gone(l);
@@ -59,7 +57,7 @@ static ssize_t receive_answer(struct broker_link *l, uint8_t type, uint8_t *buf,
             return -errno;
         if (ready <= 0)
             continue;
-        ssize_t n = broker_receive(l->fd, buf, room, ret_fds);
+        ssize_t n = broker_receive(l->fd, buf, room, l->logged_in ? NULL : ret_fds);
         if (n <= 0)
             note_broker_gone(l);
         if (n <= 0)
@@ -76,10 +74,13 @@ static ssize_t receive_answer(struct broker_link *l, uint8_t type, uint8_t *buf,
     return -ETIMEDOUT;
 }
 
+/* Descriptors come with a login only; after it they are not even received. */
 ssize_t broker_ask(struct broker_link *l, const struct queue *question, uint8_t answer_type, void *buf, size_t room,
                    int ret_fds[BROKER_FDS_MAX])
 {
     int r = broker_send(l->fd, question, NULL, 0);
+    for (size_t i = 0; i < BROKER_FDS_MAX; i++)
+        ret_fds[i] = -1;
     return r < 0 ? r : receive_answer(l, answer_type, buf, room, ret_fds);
 }
 
@@ -155,6 +156,7 @@ void session_confine(void)
 {
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_NOFILE, HANDLES_LIMIT);
+    limit(RLIMIT_NPROC, 0);
     if (MEMORY_IS_LIMITED)
         limit(RLIMIT_DATA, MEMORY_LIMIT);
     IGNORE(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "always possible");
@@ -188,10 +190,11 @@ int session_become(const struct identity *i)
         if (i->uid == 0 || setgroups(1, &own) < 0 || setresgid(i->gid, i->gid, i->gid) < 0 ||
             setresuid(i->uid, i->uid, i->uid) < 0)
             return i->uid == 0 ? -EPERM : -errno;
-        if (geteuid() == 0 || setuid(0) == 0)
+        if (geteuid() == 0 || setresuid(0, 0, 0) == 0)
             return -EPERM;
         IGNORE(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "a change of uid sets it anew");
     }
     umask(022);
-    return landlock_home(i->home);
+    int r = landlock_home(i->home);
+    return r < 0 ? r : filter_login();
 }

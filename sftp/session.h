@@ -8,6 +8,7 @@
 /* The link to the broker. */
 struct broker_link {
     int fd;
+    bool logged_in;
     bool close_asked; /* SAY_CLOSE came, or the broker is gone */
     char close_reason[256];
 };
@@ -37,6 +38,6 @@ void identity_done(struct identity *i);
 /* session_confine - before any byte of the other side: no new privileges, no dumps, limits. */
 void session_confine(void);
 
-/* session_become - the user, for good: groups, gid, uid; then Landlock down to the home where the kernel has it. A
- * session that stays root is an error. */
+/* session_become - the user, for good: groups, gid, uid; then Landlock down to the home where the kernel has it, and
+ * the second filter. A session that stays root is an error. */
 int session_become(const struct identity *i) MUST_CHECK;

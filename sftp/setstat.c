@@ -14,7 +14,7 @@ static int set_times(struct account *a, const struct setstat_target *t, const st
 {
     char atime[24], mtime[24];
     const struct timespec ts[2] = { { .tv_sec = at->atime_s }, { .tv_sec = at->mtime_s } };
-    int r = sys->utimensat(t->fd, t->name, ts, at_flags(t));
+    int r = t->name[0] ? sys->utimensat(t->fd, t->name, ts, AT_SYMLINK_NOFOLLOW) : open_set_times(t->fd, ts);
     if (r < 0)
         return r;
     snprintf(atime, sizeof(atime), "%" PRIu32, at->atime_s);
@@ -26,7 +26,7 @@ static int set_times(struct account *a, const struct setstat_target *t, const st
 static int set_mode(struct account *a, const struct setstat_target *t, const struct attrs *at)
 {
     char mode[16];
-    int r = sys->fchmodat(t->fd, t->name, at->mode & 07777);
+    int r = t->name[0] ? sys->fchmodat(t->fd, t->name, at->mode & 07777) : open_set_mode(t->fd, at->mode & 07777);
     if (r < 0)
         return r;
     snprintf(mode, sizeof(mode), "%04" PRIo32, at->mode & 07777);

@@ -34,6 +34,12 @@ int sftpd_close_connection(struct sftpd *s, const char *id);
 /* sftpd_user_changed - ends the sessions of a removed user, or of one whose update said "disconnect". */
 void sftpd_close_user(struct sftpd *s, int64_t user_id);
 
+/* sftpd_reload - reads the configuration anew. A new listener follows the old one: who wants to connect meanwhile
+ * waits in the sockets; sessions that run go on as they are. In force then: common.*, and of sftpd banner,
+ * max_auth_tries, login_grace_time, password_authentication. A configuration that cannot be read changes nothing; its
+ * error is logged and returned. */
+int sftpd_reload(struct sftpd *s) MUST_CHECK;
+
 /* sftpd_status - {"bindings":[…],"ssh_commands":[…],"host_keys":[{path,fingerprint}]}; owned. */
 struct json_object *sftpd_status(const struct sftpd *s);
 

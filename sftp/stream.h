@@ -15,6 +15,8 @@ struct stream_ops {
     int (*status)(const void *s); /* exit status, once STREAM_ENDED */
     void (*trim)(void *s);
     void (*free)(void *s);
+    const void *(*notices)(const void *s, size_t *ret_len); /* for the standard error; NULL: it has none */
+    void (*notices_sent)(void *s);
 };
 
 struct stream {

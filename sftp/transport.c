@@ -14,7 +14,7 @@
 #include "sftp/channel.h"
 #include "sftp/io_shim.h"
 
-enum { WAIT_MAX_MS = 1000, LINGER_MS = 2000, KEEPALIVE_S = 60, BATCH_READS = 128 };
+enum { WAIT_MAX_MS = 1000, LINGER_MS = 2000, KEEPALIVE_S = 60, BATCH_READS = 128, HANDSHAKE_CALL_US = 1000 };
 
 static int on_broker(socket_t fd, int revents, void *arg)
 {
@@ -65,6 +65,7 @@ static bool prepare(struct transport *t)
     if (ssh_bind_accept_fd(o->bind, t->s, o->fd) != SSH_OK)
         return false;
     ssh_options_set(t->s, SSH_OPTIONS_COMPRESSION, "no");
+    ssh_options_set(t->s, SSH_OPTIONS_TIMEOUT_USEC, &(long){ HANDSHAKE_CALL_US }); /* else 10 s: waiting is ours */
     ssh_set_blocking(t->s, 0);
     ssh_set_message_callback(t->s, on_message, t);
     transport_login_callbacks(t);
@@ -136,7 +137,7 @@ bool transport_enter(struct transport *t)
         return false;
     }
     account_set(t);
-    t->logged_in = true;
+    t->logged_in = t->broker.logged_in = true;
     return true;
 }
 

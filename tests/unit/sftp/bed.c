@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 
-extern char **environ;
 
 int bed_setup(void **state)
 {
