@@ -27,7 +27,7 @@ struct cleaning {
 static bool may_be_clean(struct domain *d, uint64_t idle_ns)
 {
     mutex_lock(&d->m);
-    bool may = !d->stale && d->counting == 0 && d->unrepaired == 0 && !d->recounting && !d->gone &&
+    bool may = !d->stale && !d->incomplete && d->counting == 0 && d->unrepaired == 0 && !d->recounting && !d->gone &&
                (d->dirty || atomic_load(&d->durable)) && sys->now_ns() - d->moved_ns >= idle_ns;
     mutex_unlock(&d->m);
     return may;
@@ -155,7 +155,7 @@ static void flush(struct domain **warm, size_t n, bool moved_too)
         if (!LOAD(d->row_due) && !(moved_too && LOAD(d->moves) != d->saved_moves))
             continue;
         mutex_lock(&d->m);
-        bool is_clean = !d->dirty && !d->stale && !atomic_load(&d->durable);
+        bool is_clean = !d->dirty && !d->stale && !d->incomplete && !atomic_load(&d->durable);
         mutex_unlock(&d->m);
         int r = d->gone ? 0 : row_write(d, is_clean ? ROW_CLEAN : ROW_DIRTY);
         if (r < 0)
@@ -238,6 +238,11 @@ void *cleaning_thread(void *arg)
     return NULL;
 }
 
+static bool cannot_be_trusted(const struct domain *d)
+{
+    return d->stale || d->incomplete || d->counting > 0 || d->unrepaired > 0;
+}
+
 /* Everything that was not clean: clean now, or, if it cannot be trusted, with its last number and marked so. */
 int journal_finish(struct ledger *l)
 {
@@ -251,8 +256,8 @@ int journal_finish(struct ledger *l)
 
         if (d && may_be_clean(d, 0))
             clean.v[clean.n++] = d;
-        else if (d && (d->stale || d->counting > 0 || d->unrepaired > 0 || LOAD(d->row_due)))
-            r = row_write(d, d->stale || d->counting > 0 || d->unrepaired > 0 ? ROW_STALE : ROW_CLEAN);
+        else if (d && (cannot_be_trusted(d) || LOAD(d->row_due)))
+            r = row_write(d, cannot_be_trusted(d) ? ROW_STALE : ROW_CLEAN);
         if (r == 0 && (clean.n == CLEAN_BATCH || (i + 1 == n && clean.n > 0))) {
             r = clean_batch(l, &clean);
             clean.n = 0;

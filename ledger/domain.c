@@ -35,7 +35,7 @@ void domain_state_update_locked(struct domain *d)
 {
     enum domain_state state = DOMAIN_CLEAN;
 
-    if ((d->stale && !d->recounting) || d->unrepaired > 0)
+    if ((d->stale && !d->recounting) || d->unrepaired > 0 || d->incomplete)
         state = DOMAIN_STALE;
     else if (d->stale || d->counting > 0)
         state = DOMAIN_COUNTING;
@@ -62,6 +62,7 @@ static struct domain *domain_new(struct ledger *l, uint32_t index)
 static void domain_free(struct domain *d)
 {
     free(d->trees);
+    free(d->grave);
     mutex_done(&d->m);
     free(d);
 }
@@ -93,9 +94,12 @@ int domains_load(struct ledger *l)
     uint32_t n = atomic_load_explicit(&l->usage->slots, memory_order_relaxed);
     int r = 0;
 
-    for (uint32_t i = 0; r == 0 && i < n; i++)
+    for (uint32_t i = 0; r == 0 && i < n; i++) {
+        if (LOAD(usage_at(l, i)->kind) == DOMAIN_NONE)
+            STORE(usage_at(l, i)->id, 0); /* was dropped when memory was short */
         if (LOAD(usage_at(l, i)->id) != 0)
             r = domain_adopt(l, i);
+    }
     return r;
 }
 
@@ -196,27 +200,91 @@ int domain_get(struct ledger *l, enum domain_kind kind, int64_t id, struct domai
     return domain_make(l, kind, id, ret);
 }
 
+static void leave_tree(void *arg, struct tree *t)
+{
+    struct domain *d = arg;
+
+    if (tree_owner(t) == d)
+        tree_forget(t);
+    else
+        tree_exclude(t, d);
+}
+
+/* The numbers go to a slot of its own, with what is held: holds that end later find it there, and the shared slot may
+ * have another domain in the same instant. Without memory for that the shared slot stays taken in this life. */
+static void bury_locked(struct domain *d) REQUIRES(d->m);
+static void bury_locked(struct domain *d)
+{
+    struct usage_slot *u = d->u;
+
+    d->grave = aligned_alloc(_Alignof(struct usage_slot), sizeof *d->grave);
+    if (d->grave) {
+        memcpy(d->grave, u, sizeof *u);
+        d->u = d->grave;
+    }
+    usage_generation(d->l);
+    STORE(u->kind, DOMAIN_NONE);
+    atomic_store_explicit(&u->id, d->grave ? 0 : -1, memory_order_release);
+    usage_generation(d->l);
+}
+
 void domain_drop(struct domain *d)
 {
     struct ledger *l = d->l;
 
+    journal_leave(d);
     recount_stop_domain(d);
+    int r = domain_trees(d, leave_tree, d);
+    if (r < 0) /* its entries in trees.map mean nobody from now on */
+        log_fail(r, "ledger: %s %lld does not leave its trees", domain_kind_name(d->kind), (long long)d->id);
     mutex_lock(&l->domains_m);
     index_remove(&l->domain_index, d->kind, (uint64_t)d->id, d->index + 1);
     mutex_lock(&d->m);
-    usage_generation(l);
-    STORE(d->u->kind, DOMAIN_NONE);
-    atomic_store_explicit(&d->u->id, 0, memory_order_release);
-    usage_generation(l);
+    bury_locked(d);
     mutex_unlock(&d->m);
     l->domains[d->index] = NULL;
     l->domain_hint = MIN(l->domain_hint, d->index);
     d->next_dropped = l->dropped_domains;
     l->dropped_domains = d;
     mutex_unlock(&l->domains_m);
-    int r = journal_forget(d);
+    r = journal_forget(d);
     if (r < 0)
         log_fail(r, "ledger: cannot forget the row of %s %lld", domain_kind_name(d->kind), (long long)d->id);
+}
+
+int domain_trees(struct domain *d, void (*fn)(void *arg, struct tree *t), void *arg)
+{
+    struct tree **v = NULL;
+    size_t n = 0;
+    int r = journal_trees(d, &v, &n);
+
+    for (size_t i = 0; i < n; i++)
+        fn(arg, v[i]);
+    free(v);
+    return r;
+}
+
+void domain_set_incomplete(struct domain *d, bool is)
+{
+    mutex_lock(&d->m);
+    bool differs = d->incomplete != is;
+    d->incomplete = is;
+    domain_state_update_locked(d);
+    mutex_unlock(&d->m);
+    if (differs && is)
+        journal_want(d); /* whatever the row says: it is not clean */
+    if (differs)
+        journal_touch(d);
+}
+
+enum domain_kind domain_kind_of(const struct domain *d)
+{
+    return d->kind;
+}
+
+int64_t domain_id(const struct domain *d)
+{
+    return d->id;
 }
 
 void domain_set_limits(struct domain *d, uint64_t bytes, uint64_t files)
@@ -239,9 +307,8 @@ static int64_t adjusted(bool add, int64_t before, uint64_t used, uint64_t to)
 
 void domain_adjust(struct domain *d, bool add, uint64_t bytes, uint64_t files)
 {
-    struct usage_slot *u = d->u;
-
     mutex_lock(&d->m);
+    struct usage_slot *u = d->u;
     STORE(u->adjust_bytes, adjusted(add, LOAD(u->adjust_bytes), LOAD(u->used_bytes), bytes));
     STORE(u->adjust_files, adjusted(add, LOAD(u->adjust_files), LOAD(u->used_files), files));
     STORE(u->changed_ms, sys->wall_ms());

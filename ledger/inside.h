@@ -28,8 +28,9 @@ enum {
     FILESYSTEMS_MAX = 64,
     INTENTS_MAX = 1024,
     TREES_MAX = 1 << 20,
+    NAMES_BUCKETS = 4096,
     SUBSCRIBERS_MAX = 8,
-    MAP_VERSION = 1,
+    MAP_VERSION = 2,
     GENERATION_BITS = 20,
     GENERATION_MASK = (1 << GENERATION_BITS) - 1,
 };
@@ -43,7 +44,8 @@ enum record_flag {
     RECORD_NONAME = 1 << 24,  /* st_nlink was 0 */
     RECORD_LOST = 1 << 25,    /* no name in its tree is known; only meeting it by name takes this away */
     RECORD_LINKS = 1 << 26,   /* has or had several names: it may have one elsewhere than where it hangs */
-    RECORD_SUSPECT = 1 << 27, /* its handle was refused: compare handles at the next meeting */
+    RECORD_SUSPECT = 1 << 27, /* its handle was refused */
+    RECORD_PINNED = 1 << 28,  /* without a name, not open, and not charged, but kept: record_pin_locked() */
 };
 
 #define RECORD_CHARGED (UINT64_C(1) << 63)
@@ -88,12 +90,24 @@ struct inodes_header {
     struct intent intents[INTENTS_MAX];
 } __attribute__((aligned(4096)));
 
+/* A domain in a tree's charge set. Id and kind are compared when it is read: an index may have another domain by
+ * then. */
+struct tree_charge {
+    _Atomic uint32_t domain; /* index + 1; 0: free */
+    _Atomic uint32_t kind;
+    _Atomic int64_t id;
+};
+
+enum tree_use { TREE_FREE, TREE_USED, TREE_MORE, TREE_TAKEN };
+enum { TREE_SLOT_CHARGES = 15 };
+
+/* A tree, or (TREE_MORE) more of the charge set of one. */
 struct tree_slot {
-    _Atomic uint32_t used;
-    _Atomic uint32_t root;    /* slot of its record */
+    _Atomic uint32_t used;    /* enum tree_use */
+    _Atomic uint32_t root;    /* slot of its record; TREE_MORE: index of the tree */
     _Atomic uint32_t counted; /* every file in it was met */
     _Atomic uint32_t epoch;
-    _Atomic uint32_t charges[CHARGES_MAX]; /* indices of domains + 1; the first is the owner; 0: none */
+    struct tree_charge charges[TREE_SLOT_CHARGES]; /* the first of a tree is its owner */
 } __attribute__((aligned(256)));
 
 struct trees_header {
@@ -157,13 +171,15 @@ int index_count(struct index *x, uint32_t space, uint64_t key, int n) MUST_CHECK
 
 struct domain {
     struct ledger *l;
-    struct usage_slot *u; /* the numbers; changed under `m`, read by anybody */
+    _Atomic(struct usage_slot *) u; /* the numbers; changed under `m`, read by anybody. Its grave, once it is dropped */
+    struct usage_slot *grave;       /* owned: what late holds and moves of a dropped domain still go to */
     uint32_t index;
     enum domain_kind kind;
     int64_t id;
     struct mutex m; /* RANK_DOMAIN */
     /* under m */
     bool stale;
+    bool incomplete;        /* a folder that should move it does not */
     bool dirty;             /* moved since it was clean */
     uint64_t stale_marks;   /* how often it was marked */
     unsigned counting;      /* trees of it that were never counted */
@@ -224,7 +240,7 @@ void reservation_end(struct reservation *r, const struct charge_set *set);
 struct charge_set {
     _Atomic uint32_t refs;
     uint32_t n;
-    struct domain *v[CHARGES_MAX];
+    struct domain *v[];
 };
 
 struct walk;
@@ -232,7 +248,10 @@ struct walk;
 struct tree {
     struct ledger *l;
     struct tree_slot *s;
+    struct domain *owner; /* the first of its set */
     uint32_t index;
+    uint32_t *more; /* its TREE_MORE slots; under lock */
+    uint32_t n_more;
     struct rwlock lock;     /* RANK_TREE */
     struct charge_set *set; /* under lock */
     struct walk *walk;      /* a recount that runs in it; under lock */
@@ -256,7 +275,9 @@ int tree_make(struct ledger *l, struct domain *owner, const struct stat *st, con
               struct tree **ret) MUST_CHECK;
 void tree_forget_quietly(struct tree *t); /* l->opening is held, no recount runs in it */
 void tree_repaired(struct tree *t);
-struct charge_set *charge_set_new(struct domain *const *v, uint32_t n);
+/* charge_set_new - those of `from` but `but` (both may be NULL), and `with` (may be NULL). NULL: no memory. */
+struct charge_set *charge_set_new(const struct charge_set *from, const struct domain *but, struct domain *with);
+struct charge_set *tree_set_ref(struct tree *t); /* as it is now; charge_set_unref() */
 void charge_set_unref(struct charge_set *s);
 bool charge_set_has(const struct charge_set *s, const struct domain *d);
 /* charges_transfer - a charge leaves the domains of one set and enters those of another; who is in both does not
@@ -266,6 +287,20 @@ void tree_uncount(struct tree *t); /* its records cannot be believed: it is coun
 /* tree_counted - every file was met: the domains that have no other uncounted tree can be trusted. */
 void tree_counted(struct tree *t);
 void tree_settled_unmarked(struct tree *t); /* something moved while the dirty mark was not durable: ask for it */
+
+/* ---- tree_map.c: the charge sets in trees.map -------------------------------------------------------------------- */
+
+struct tree_slot *tree_slot_at(struct ledger *l, uint32_t index);
+/* tree_slot_take - a free slot, TREE_TAKEN until it is filled. -ENOSPC. */
+int tree_slot_take(struct ledger *l, uint32_t *ret) MUST_CHECK;
+/* charge_store, charge_clear - one domain more or less, in one atomic store; the tree's lock is held. */
+int charge_store(struct tree *t, const struct domain *d) MUST_CHECK;
+void charge_clear(struct tree *t, const struct domain *d);
+/* charges_load - the domains in a slot of the tree; those that are gone are cleared. -ENOENT: the owner is. */
+int charges_load(struct tree *t, struct tree_slot *s, struct charge_set **ret) MUST_CHECK;
+/* charges_load_more - the TREE_MORE slots, once all trees are there. */
+int charges_load_more(struct ledger *l) MUST_CHECK;
+void charges_free(struct tree *t); /* gives its slots back */
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
@@ -324,6 +359,8 @@ int record_root(struct tree *t, const struct meeting *m, slot_t *ret) MUST_CHECK
 bool record_has_handle(const struct record *r, const struct handle *h);
 struct handle record_handle_copy(const struct record *r);
 int record_handle(int dir, const char *name, struct handle *ret) MUST_CHECK; /* "": the descriptor itself */
+/* handle_open - open_by_handle_at(2), again if it is refused only for the moment. */
+int handle_open(int mount_fd, const struct handle *h, int flags) MUST_CHECK;
 
 /* ---- place.c ----------------------------------------------------------------------------------------------------- */
 
@@ -344,6 +381,15 @@ int place_children(struct ledger *l, slot_t dir, slot_t **ret, size_t *ret_n) MU
 bool place_is_empty(struct ledger *l, slot_t dir);
 slot_t place_parent_checked(struct tree *t, slot_t parent); /* or the root, if it is no live directory of t */
 
+/* ---- names.c: files with several names --------------------------------------------------------------------------- */
+
+/* names_met - it has a name in this directory. names_settle_locked - the record's lock is held; if it has fewer names
+ * than before, it hangs where one is left. */
+void names_met(struct ledger *l, slot_t slot, slot_t parent, uint64_t links);
+void names_settle_locked(struct ledger *l, slot_t slot, uint64_t links);
+void names_forget(struct ledger *l, slot_t slot);
+void names_done(struct ledger *l);
+
 /* ---- settle.c ---------------------------------------------------------------------------------------------------- */
 
 struct settling {
@@ -360,7 +406,7 @@ bool settle_to(struct ledger *l, slot_t slot, const struct settling *s);
  * may pass as seen by a recount. */
 enum settle_how { SETTLE_BY_HANDLE, SETTLE_IN_MOUNT, SETTLE_BY_NAME, SETTLE_FIRST };
 bool settle_stat(struct ledger *l, slot_t slot, const struct stat *st, enum settle_how how, struct reservation *hold);
-/* settle_lost - no name in the tree: uncharged unless it is open; released if nobody has it open. */
+/* settle_lost - no name in the tree: uncharged unless it is open; released if nobody has it open or pinned. */
 void settle_lost_locked(struct ledger *l, slot_t slot);
 
 /* ---- journal.c: ledger.db ---------------------------------------------------------------------------------------- */
@@ -408,7 +454,11 @@ void journal_want(struct domain *d);
 int journal_wait(struct domain *d) MUST_CHECK;
 int journal_wait_tree(struct tree *t) MUST_CHECK; /* t->active is counted already */
 void journal_touch(struct domain *d);             /* its row is due */
+/* journal_leave - nothing is marked or linked any more; journal_forget: its row goes. */
+void journal_leave(struct domain *d);
 int journal_forget(struct domain *d) MUST_CHECK;
+/* journal_trees - a copy of d->trees; owned: free(). */
+int journal_trees(struct domain *d, struct tree ***ret, size_t *ret_n) MUST_CHECK;
 void journal_pin(struct domain *d, bool pin);
 int journal_link(struct domain *d, struct tree *t) MUST_CHECK; /* d->trees */
 void journal_unlink(struct domain *d, struct tree *t);
@@ -418,6 +468,10 @@ void journal_unlink(struct domain *d, struct tree *t);
 struct recount {
     struct domain *domain;
     bool dry_run;
+    bool asked;      /* by somebody who waits for its report; else the ledger itself wants it */
+    bool verify;     /* its own trees, though they are counted: changes may have gone unseen */
+    bool background; /* with little priority */
+    bool again_now;  /* what it found out there */
     _Atomic bool cancel;
     bool again;          /* somebody asked for another one while it ran; under the queue's mutex */
     struct tree **trees; /* references for the life of the ledger */
@@ -428,7 +482,7 @@ struct recount {
 };
 
 struct recounts {
-    struct mutex m; /* RANK_QUEUE */
+    struct mutex m; /* RANK_INDEX: asking says `recounting` in the domain */
     pthread_cond_t wake, done;
     pthread_t thread;
     bool runs, stop;
@@ -497,7 +551,11 @@ struct ledger {
     uint32_t domain_hint;           /* no free slot below it */
     struct domain *dropped_domains; /* whose pointers somebody may still have */
 
-    struct tree *_Atomic *trees;   /* TREES_MAX pointers, set once */
+    struct tree *_Atomic *trees; /* TREES_MAX pointers, set once */
+    struct mutex names_m;        /* RANK_QUEUE */
+    struct names *names[NAMES_BUCKETS];
+    struct mutex slots_m;          /* RANK_INDEX: taking and freeing of slots in trees.map */
+    uint32_t slot_hint;            /* no free slot below it; under slots_m */
     bool fs_live[FILESYSTEMS_MAX]; /* a tree of it was opened in this life; under fs_m */
     _Atomic uint32_t n_trees;
     struct mutex opening; /* RANK_INODES: one tree is opened at a time */

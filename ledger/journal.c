@@ -36,15 +36,14 @@ static const struct db_schema schema = { .application_id = APPLICATION_ID, .step
 
 int row_write(struct domain *d, enum row_state state)
 {
-    const struct usage_slot *u = d->u;
-    uint64_t epoch = LOAD(u->epoch) + (state == ROW_CLEAN ? 0 : 1);
-
     mutex_lock(&d->m);
+    const struct usage_slot *u = d->u; /* its own until it is dropped, and never another's while d->m is held */
+    uint64_t epoch = LOAD(u->epoch) + (state == ROW_CLEAN ? 0 : 1);
     atomic_store_explicit(&d->row_due, false, memory_order_relaxed);
     d->saved_moves = LOAD(d->moves);
     int64_t bytes = (int64_t)LOAD(u->used_bytes), files = (int64_t)LOAD(u->used_files);
     int64_t adjust_bytes = LOAD(u->adjust_bytes), adjust_files = LOAD(u->adjust_files);
-    if (state == ROW_DIRTY && d->stale)
+    if (state == ROW_DIRTY && (d->stale || d->incomplete))
         state = ROW_STALE;
     atomic_store_explicit(&d->u->epoch, epoch, memory_order_relaxed);
     mutex_unlock(&d->m);
@@ -156,18 +155,18 @@ int journal_wait(struct domain *d)
 /* The set may change while we wait; who includes a domain has its mark first, so those that we saw are enough. */
 int journal_wait_tree(struct tree *t)
 {
-    struct domain *v[CHARGES_MAX];
-    size_t n = tree_domains(t, v, CHARGES_MAX);
+    struct charge_set *s = tree_set_ref(t);
     int r = 0;
 
     mutex_lock(&t->l->journal.m);
-    for (size_t i = 0; i < n; i++)
-        want_locked(v[i]); /* all in one burst */
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = wait_locked(v[i]);
+    for (uint32_t i = 0; i < s->n; i++)
+        want_locked(s->v[i]); /* all in one burst */
+    for (uint32_t i = 0; r == 0 && i < s->n; i++)
+        r = wait_locked(s->v[i]);
     if (r == 0)
         atomic_store(&t->dirty_ok, true);
     mutex_unlock(&t->l->journal.m);
+    charge_set_unref(s);
     return r < 0 ? -EIO : 0;
 }
 
@@ -183,17 +182,53 @@ int journal_link(struct domain *d, struct tree *t)
     int r = 0;
 
     mutex_lock(&d->l->journal.m);
-    struct tree **more = reallocarray(d->trees, d->n_trees + 1, sizeof(struct tree *));
+    struct tree **more = d->gone ? NULL : reallocarray(d->trees, d->n_trees + 1, sizeof(struct tree *));
     if (more) {
         d->trees = more;
         d->trees[d->n_trees++] = t;
         if (!atomic_load(&d->durable))
             atomic_store(&t->dirty_ok, false);
     } else {
-        r = -ENOMEM;
+        r = d->gone ? -ESTALE : -ENOMEM;
     }
     mutex_unlock(&d->l->journal.m);
     return r;
+}
+
+int journal_trees(struct domain *d, struct tree ***ret, size_t *ret_n)
+{
+    mutex_lock(&d->l->journal.m);
+    size_t n = d->n_trees;
+    struct tree **v = calloc(n + 1, sizeof(struct tree *));
+    for (size_t i = 0; v && i < n; i++)
+        v[i] = d->trees[i];
+    mutex_unlock(&d->l->journal.m);
+    if (v == NULL)
+        return -ENOMEM;
+    *ret = v;
+    *ret_n = n;
+    return 0;
+}
+
+static void wanted_remove_locked(struct domain *d)
+{
+    struct domain **at = &d->l->journal.wanted;
+
+    while (*at && *at != d)
+        at = &(*at)->next_wanted;
+    if (*at)
+        *at = d->next_wanted;
+}
+
+void journal_leave(struct domain *d)
+{
+    struct journal *j = &d->l->journal;
+
+    mutex_lock(&j->m);
+    d->gone = true;
+    wanted_remove_locked(d);
+    pthread_cond_broadcast(&j->marked);
+    mutex_unlock(&j->m);
 }
 
 void journal_unlink(struct domain *d, struct tree *t)
@@ -207,30 +242,17 @@ void journal_unlink(struct domain *d, struct tree *t)
     mutex_unlock(&d->l->journal.m);
 }
 
-static void wanted_remove_locked(struct domain *d)
-{
-    struct domain **at = &d->l->journal.wanted;
-
-    while (*at && *at != d)
-        at = &(*at)->next_wanted;
-    if (*at)
-        *at = d->next_wanted;
-}
-
 int journal_forget(struct domain *d)
 {
     struct journal *j = &d->l->journal;
 
     mutex_lock(&j->m);
-    d->gone = true;
-    wanted_remove_locked(d);
     struct domain_key *more = reallocarray(j->dropped, j->n_dropped + 1, sizeof *more);
     if (more) {
         j->dropped = more;
         j->dropped[j->n_dropped++] = (struct domain_key){ d->kind, d->id };
     }
     pthread_cond_signal(&j->wake);
-    pthread_cond_broadcast(&j->marked);
     mutex_unlock(&j->m);
     return more ? 0 : -ENOMEM;
 }

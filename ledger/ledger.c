@@ -203,6 +203,9 @@ static int load(struct ledger *l)
         r = records_load(l);
     if (r < 0)
         return r;
+    for (uint32_t i = 0; l->o.unwatched && i < l->n_trees; i++)
+        if (l->trees[i])
+            tree_uncount(l->trees[i]);
     counters_make(l);
     r = journal_load(l, !sound);
     repair_load(l);
@@ -217,7 +220,7 @@ static int load(struct ledger *l)
 static int memory_make(struct ledger *l)
 {
     l->domains = calloc(USAGE_DOMAINS_MAX, sizeof(struct domain *));
-    l->trees = calloc(TREES_MAX, sizeof(struct tree *));
+    l->trees = calloc(TREES_MAX, sizeof *l->trees);
     l->stripes = calloc(RECORD_STRIPES, sizeof *l->stripes);
     l->lists = calloc(LIST_STRIPES, sizeof *l->lists);
     if (!l->domains || !l->trees || !l->stripes || !l->lists)
@@ -233,9 +236,11 @@ static void locks_init(struct ledger *l)
     mutex_init(&l->domains_m, RANK_RECORD);
     mutex_init(&l->opening, RANK_INODES);
     mutex_init(&l->slab_m, RANK_INDEX);
+    mutex_init(&l->slots_m, RANK_INDEX);
+    mutex_init(&l->names_m, RANK_QUEUE);
     mutex_init(&l->fs_m, RANK_INDEX);
     mutex_init(&l->intents_m, RANK_QUEUE);
-    mutex_init(&l->recounts.m, RANK_QUEUE);
+    mutex_init(&l->recounts.m, RANK_INDEX);
     pthread_cond_init(&l->intents_free, NULL);
     pthread_cond_init(&l->recounts.wake, NULL);
     pthread_cond_init(&l->recounts.done, NULL);
@@ -251,6 +256,7 @@ static void memory_done(struct ledger *l)
     trees_done(l);
     domains_done(l);
     records_done(l);
+    names_done(l);
     index_done(&l->index);
     index_done(&l->domain_index);
     index_done(&l->above);
@@ -263,6 +269,8 @@ static void memory_done(struct ledger *l)
     mutex_done(&l->domains_m);
     mutex_done(&l->opening);
     mutex_done(&l->slab_m);
+    mutex_done(&l->slots_m);
+    mutex_done(&l->names_m);
     mutex_done(&l->fs_m);
     mutex_done(&l->intents_m);
     mutex_done(&l->recounts.m);

@@ -42,13 +42,14 @@ struct domain; /* borrowed, for the life of the ledger */
 struct tree;   /* borrowed, for the life of the ledger */
 
 typedef uint32_t slot_t;
-enum { SLOT_NONE = 0, CHANGE_SLOTS_MAX = 4, CHARGES_MAX = 32 };
+enum { SLOT_NONE = 0, CHANGE_SLOTS_MAX = 4, CHARGES_MAX = 1 << 16 };
 
 struct ledger_options {
     const char *state_dir;    /* borrowed during ledger_open */
     bool refuse_stale_growth; /* ledger.stale_growth */
     bool unlimited;           /* track_quota 0: nothing is refused */
     unsigned recount_threads; /* 0: as many as processors */
+    bool unwatched;           /* changes beneath may have gone unseen since it was closed: every tree is counted */
     const char *boot_id;      /* NULL: the real one; tests pretend another boot with it */
     unsigned clean_after_ms;  /* without a change, a dirty domain becomes clean; 0: 30 s */
 };
@@ -70,8 +71,18 @@ void ledger_close(struct ledger *l);
 int domain_get(struct ledger *l, enum domain_kind kind, int64_t id, struct domain **ret) MUST_CHECK;
 struct domain *domain_find(struct ledger *l, enum domain_kind kind, int64_t id); /* NULL if there is none */
 
-/* domain_drop - the user or folder is gone: its slot becomes free; trees must have excluded it. */
+/* domain_drop - the user or folder is gone: its own trees are forgotten, the others exclude it, its slot becomes free.
+ * What still holds room in it, or moves it, touches nobody. */
 void domain_drop(struct domain *d);
+
+/* domain_trees - calls fn, without locks, for each tree that moves the domain now, its own too. -ENOMEM. */
+int domain_trees(struct domain *d, void (*fn)(void *arg, struct tree *t), void *arg) MUST_CHECK;
+
+/* domain_set_incomplete - a folder that should move it could not be included: it is stale until that is taken back. */
+void domain_set_incomplete(struct domain *d, bool is);
+
+enum domain_kind domain_kind_of(const struct domain *d);
+int64_t domain_id(const struct domain *d);
 
 /* domain_set_limits - 0: none. At once for everybody. */
 void domain_set_limits(struct domain *d, uint64_t bytes, uint64_t files);
@@ -106,6 +117,8 @@ void tree_exclude(struct tree *t, struct domain *d);
 /* tree_domains - the charge set as it is now (it outlives a restart): at most `max` borrowed domains; returns how
  * many. The owner is the first. */
 size_t tree_domains(struct tree *t, struct domain **ret, size_t max);
+/* tree_domains_each - calls fn for each of them, without locks. */
+void tree_domains_each(struct tree *t, void (*fn)(void *arg, struct domain *d), void *arg);
 
 /* tree_forget - the home or folder is gone: its records are released, its domains give back its totals. */
 void tree_forget(struct tree *t);
@@ -128,10 +141,13 @@ struct record_view {
     slot_t parent;           /* a directory in which it has a name; SLOT_NONE for a root */
     bool is_dir;
     bool is_charged;
-    uint64_t bytes; /* a regular file: what it is charged; a directory: its subtree */
-    uint64_t files; /* a directory: of its subtree */
+    bool is_nameless; /* no name in its tree: charged only while it is open */
+    uint64_t bytes;   /* a regular file: what it is charged; a directory: its subtree */
+    uint64_t files;   /* a directory: of its subtree */
     uint32_t opens;
 };
+
+struct reservation;
 
 /* record_get - the record of an inode that was found in directory `parent` by name: found, or made. `fd` is O_PATH on
  * it and *st is its fresh fstat. A regular file met for the first time is charged here. The parent of a record that has
@@ -141,7 +157,6 @@ int record_get(struct tree *t, slot_t parent, int fd, const struct stat *st, slo
 
 /* record_create - record_get for an inode that was just created: the reservation's hold on the file is dropped in the
  * same instant in which the file is charged (also on failure). Else the last file of a limit may be refused wrongly. */
-struct reservation;
 int record_create(struct tree *t, slot_t parent, int fd, const struct stat *st, struct reservation *r,
                   slot_t *ret) MUST_CHECK;
 
@@ -183,7 +198,18 @@ int settle_moved_locked(struct ledger *l, slot_t slot, slot_t new_parent, const 
 void record_opened_locked(struct ledger *l, slot_t slot);
 void record_closed_locked(struct ledger *l, slot_t slot, const struct stat *st);
 
-/* records_reset_opens - at start, before the vfs tells its open table again; then orphans_settle releases the rest. */
+/* record_reopened_locked - the same for one that is nameless and not open: it is charged again with what *st says
+ * (taken inside the lock), and the hold for that is dropped in the same instant. */
+void record_reopened_locked(struct ledger *l, slot_t slot, const struct stat *st, struct reservation *r);
+
+/* record_pin_locked - before settle_gone_locked(): the record stays, uncharged unless it is open, until
+ * record_unpin_locked(), so that those who still have its node id find the inode, and may open it. The caller keeps a
+ * descriptor meanwhile, so that the number of the inode is not reused. Pins end with the process. */
+void record_pin_locked(struct ledger *l, slot_t slot);
+void record_unpin_locked(struct ledger *l, slot_t slot, uint32_t generation);
+
+/* records_reset_opens - at start, before the vfs tells its open table again: nothing is open or pinned. Then
+ * orphans_settle releases what has no name. */
 void records_reset_opens(struct ledger *l);
 void orphans_settle(struct ledger *l);
 
@@ -262,10 +288,13 @@ typedef void ledger_changed(void *arg, slot_t slot, slot_t parent, const char *n
 void ledger_subscribe(struct ledger *l, ledger_changed *fn, void *arg);
 
 /* recount_start - mark, settle, sweep over all trees of a domain, in the background. -EALREADY: one runs. Progress and
- * the report are in the domain's usage slot. dry_run: counts and reports, changes nothing. */
+ * the report are in the domain's usage slot. dry_run: counts and reports, changes nothing. One that the ledger itself
+ * began for the domain is joined. */
 int recount_start(struct domain *d, bool dry_run) MUST_CHECK;
 int recount_cancel(struct domain *d); /* -ENOENT: none runs */
-void recount_wait(struct ledger *l);  /* until none runs: for tests and the clean stop */
+/* recount_verify - in the background, with little priority: are the domain's own trees what was counted? */
+void recount_verify(struct domain *d);
+void recount_wait(struct ledger *l); /* until none runs: for tests and the clean stop */
 
 const struct usage_slot *domain_usage(const struct domain *d);
 

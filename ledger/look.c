@@ -196,14 +196,20 @@ static int missing_dir(struct ledger *l, slot_t slot)
     return 0;
 }
 
+/* Is it still the record that it was? */
+static bool is_life(struct ledger *l, slot_t slot, uint32_t generation)
+{
+    return is_live(l, slot, 0) && (record_head(record_at(l, slot)) & GENERATION_MASK) == generation;
+}
+
 /* 1: it may have other names, and only a recount can tell. */
-static int missing_file_locked(struct ledger *l, slot_t dir, slot_t slot)
+static int missing_file_locked(struct ledger *l, slot_t dir, slot_t slot, uint32_t generation)
 {
     struct record *r = record_at(l, slot);
     struct stat st;
 
-    if (!is_live(l, slot, 0) || is_live(l, slot, RECORD_DIR) || place_parent(record_place(r)) != dir)
-        return 0; /* it was met elsewhere meanwhile */
+    if (!is_life(l, slot, generation) || is_live(l, slot, RECORD_DIR) || place_parent(record_place(r)) != dir)
+        return 0; /* it was met elsewhere meanwhile, or is gone */
     bool had_links = record_head(r) & RECORD_LINKS;
     int e = stat_slot(l, slot, &st);
     if (e == 0 && st.st_nlink > 0 && (had_links || st.st_nlink > 1)) {
@@ -219,16 +225,16 @@ static int missing_file_locked(struct ledger *l, slot_t dir, slot_t slot)
     return 0;
 }
 
-static int missing(struct tree *t, slot_t dir, slot_t slot)
+static int missing(struct tree *t, slot_t dir, slot_t slot, uint32_t generation)
 {
     struct ledger *l = t->l;
 
-    if (!is_live(l, slot, 0))
+    if (!is_life(l, slot, generation))
         return 0;
     if (is_live(l, slot, RECORD_DIR))
         return missing_dir(l, slot);
     record_lock(l, slot);
-    int r = missing_file_locked(l, dir, slot);
+    int r = missing_file_locked(l, dir, slot, generation);
     record_unlock(l, slot);
     if (r == 1) {
         domain_mark_stale(tree_owner(t));
@@ -281,30 +287,67 @@ static int relist(struct relisting *rl)
     return entries_each(fd, relist_entry, rl);
 }
 
-static int settle_missing(struct tree *t, slot_t dir, struct index *names)
-{
-    CLEANUP(mem_free) slot_t *v = NULL;
-    size_t n = 0;
-    int r = place_children(t->l, dir, &v, &n);
+/* Who hung on a directory before it was listed. What comes later is not in the listing, and not missing. */
+struct before {
+    slot_t *v;
+    uint32_t *generations;
+    size_t n;
+};
 
-    for (size_t i = 0; r == 0 && i < n; i++)
-        if (index_find(names, 0, record_at(t->l, v[i])->ino) == 0)
-            r = missing(t, dir, v[i]);
+static void before_done(struct before *b)
+{
+    free(b->v);
+    free(b->generations);
+}
+
+static int before_take(struct ledger *l, slot_t dir, struct before *ret)
+{
+    int r = place_children(l, dir, &ret->v, &ret->n);
+
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    ret->generations = calloc(ret->n + 1, sizeof *ret->generations);
+    if (ret->generations == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < ret->n; i++)
+        ret->generations[i] = record_head(record_at(l, ret->v[i])) & GENERATION_MASK;
+    return 0;
+}
+
+static int settle_missing(struct tree *t, slot_t dir, struct index *names, const struct before *b)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < b->n; i++)
+        if (index_find(names, 0, record_at(t->l, b->v[i])->ino) == 0)
+            r = missing(t, dir, b->v[i], b->generations[i]);
     return r == -ENOENT ? 0 : r;
 }
 
-int look_gone(struct tree *t, slot_t dir)
+/* Lists the directory and settles what is missing in it. */
+static int relist_and_miss(struct relisting *rl)
 {
+    CLEANUP(before_done) struct before before = { 0 };
     struct index names;
-    struct relisting rl = { .t = t, .dir = dir, .names = &names };
     int r = index_init(&names, 1);
 
     if (r < 0)
         return r;
-    r = relist(&rl);
-    r = r == -ESTALE ? look_slot(t->l, dir) : r < 0 ? r : settle_missing(t, dir, &names);
+    rl->names = &names;
+    r = before_take(rl->t->l, rl->dir, &before);
+    if (r == 0)
+        r = relist(rl);
+    r = r == -ESTALE ? look_slot(rl->t->l, rl->dir) : r < 0 ? r : settle_missing(rl->t, rl->dir, &names, &before);
+    rl->names = NULL;
     index_done(&names);
     return r;
+}
+
+int look_gone(struct tree *t, slot_t dir)
+{
+    struct relisting rl = { .t = t, .dir = dir };
+
+    return relist_and_miss(&rl);
 }
 
 /* Lists what is new, directory by directory. */
@@ -325,18 +368,12 @@ static int look_deeper(struct tree *t, struct slots *todo)
 int look_dir(struct tree *t, slot_t dir)
 {
     struct slots deeper = { .n = 0 };
-    struct index names;
-    struct relisting rl = { .t = t, .dir = dir, .names = &names, .deeper = &deeper };
-    int r = index_init(&names, 1);
+    struct relisting rl = { .t = t, .dir = dir, .deeper = &deeper };
+    int r = relist_and_miss(&rl);
 
-    if (r < 0)
-        return r;
-    r = relist(&rl);
-    r = r == -ESTALE ? look_slot(t->l, dir) : r < 0 ? r : settle_missing(t, dir, &names);
     if (r == 0)
         r = look_deeper(t, &deeper);
     free(deeper.v);
-    index_done(&names);
     return r;
 }
 

@@ -27,18 +27,19 @@ int stat_slot(struct ledger *l, slot_t slot, struct stat *ret)
     return r == 0 && ret->st_ino != record_at(l, slot)->ino ? -ESTALE : r;
 }
 
-/* The handle of the inode that *st says. Handles of the common type begin with the inode number, so a name that
- * changed its meaning in between is noticed; for others the inode is held by a descriptor meanwhile. */
+/* The handle of the inode that *st says. Handles of the common layout (ext4, XFS) begin with the inode number, so a
+ * name that changed its meaning in between is noticed; for others the inode is held by a descriptor meanwhile. tmpfs
+ * uses the same type for a longer handle in which the generation comes first. */
 static int handle_by_name(int dir_fd, const char *name, const struct stat *st, struct handle *ret)
 {
-    enum { INO32_GEN = 1 };
+    enum { INO32_GEN = 1, INO32_GEN_BYTES = 8 };
     uint32_t ino;
     int r = record_handle(dir_fd, name, ret);
 
     if (r < 0)
         return r;
     memcpy(&ino, ret->data, sizeof ino);
-    if (ret->type == INO32_GEN)
+    if (ret->type == INO32_GEN && ret->bytes == INO32_GEN_BYTES)
         return ino == (uint32_t)st->st_ino ? 0 : -EAGAIN;
     CLEANUP(fd_close) int fd = sys_open_beneath(dir_fd, name, O_PATH | O_NOFOLLOW, 0);
     struct stat now;

@@ -3,13 +3,20 @@
  *
  * A recount of a domain walks all trees that move it. If the domain was marked stale again meanwhile (an overflow
  * during the walk), it is counted again before anybody may trust it. A tree that nobody has opened in this life cannot
- * be walked; then the domain stays as it is until the next recount. */
+ * be walked; then the domain stays as it is until the next recount.
+ *
+ * Those that people ask for go before those that the ledger wants for itself. Such a one is not news to whom it would
+ * meet: who asks for a recount that waits or runs anyway has asked for that one. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/metric.h"
 #include "ledger/inside.h"
+
+enum { BACKGROUND_NICE = 19 };
 
 #define STORE(p, v) atomic_store_explicit(&(p), (v), memory_order_relaxed)
 
@@ -40,25 +47,29 @@ static void scan_end(struct domain *d, const struct recount *rc, int r)
     STORE(s->end_ms, MAX(sys->wall_ms(), 1));
 }
 
-/* The trees of the domain that are open; *ret_whole: none is missing. */
+/* Is this tree to be walked? All of them, if somebody asked or the domain is stale; else its own that need it: those of
+ * others are walked by their owners, and what is found there moves this domain, too. */
+static bool is_due(const struct recount *rc, bool all, const struct tree *t)
+{
+    return all || (tree_owner(t) == rc->domain && (rc->verify || !atomic_load(&t->s->counted)));
+}
+
+/* The trees to walk that are open; *ret_whole: they are all that the domain has. */
 static int trees_collect(struct recount *rc, bool *ret_whole)
 {
     struct domain *d = rc->domain;
-    int r = 0;
+    bool all = rc->asked || rc->dry_run || domain_is_stale(d);
+    int r = journal_trees(d, &rc->trees, &rc->n_trees);
+    size_t n = 0;
 
-    mutex_lock(&d->l->journal.m);
-    *ret_whole = true;
-    rc->trees = calloc(d->n_trees + 1, sizeof(struct tree *));
-    if (rc->trees == NULL)
-        r = -ENOMEM;
-    for (uint32_t i = 0; r == 0 && i < d->n_trees; i++) {
-        if (atomic_load(&d->trees[i]->open))
-            rc->trees[rc->n_trees++] = d->trees[i];
-        else
-            *ret_whole = false;
-    }
-    mutex_unlock(&d->l->journal.m);
-    return r;
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < rc->n_trees; i++)
+        if (is_due(rc, all, rc->trees[i]) && atomic_load(&rc->trees[i]->open))
+            rc->trees[n++] = rc->trees[i];
+    *ret_whole = all && n == rc->n_trees;
+    rc->n_trees = n;
+    return 0;
 }
 
 static bool has_uncounted(struct domain *d)
@@ -99,6 +110,18 @@ static int recount_run(struct recount *rc, bool *ret_whole)
     return r;
 }
 
+static bool is_asked_waiting(struct domain *d)
+{
+    struct recounts *q = &d->l->recounts;
+
+    mutex_lock(&q->m);
+    const struct recount *rc = q->first;
+    while (rc && !(rc->domain == d && rc->asked))
+        rc = rc->asked ? rc->next : NULL; /* those that were asked for are in front */
+    mutex_unlock(&q->m);
+    return rc != NULL;
+}
+
 static void recount_report(struct recount *rc, int r)
 {
     struct domain *d = rc->domain;
@@ -109,13 +132,17 @@ static void recount_report(struct recount *rc, int r)
         metric_add(M_LEDGER_DRIFT_BYTES, 0, bytes < 0 ? -bytes : bytes);
     if (r < 0 && r != -ECANCELED)
         log_fail(r, "ledger: cannot count %s %lld", domain_kind_name(d->kind), (long long)d->id);
-    scan_end(d, rc, r);
+    if (rc->asked || !is_asked_waiting(d))
+        scan_end(d, rc, r);
 }
 
 static bool recount_one(struct recount *rc)
 {
     struct domain *d = rc->domain;
     bool whole = true;
+
+    if (rc->dry_run) /* another one may have been there since it was asked for */
+        scan_begin(d, true);
     int r = recount_run(rc, &whole);
 
     if (r < 0 && !rc->dry_run && has_uncounted(d))
@@ -123,13 +150,33 @@ static bool recount_one(struct recount *rc)
     if (!rc->dry_run)
         domain_recounting(d, false);
     recount_report(rc, r);
-    return r == 0 && !rc->dry_run && whole && (domain_is_stale(d) || has_uncounted(d));
+    return r == 0 && !rc->dry_run && ((whole && domain_is_stale(d)) || has_uncounted(d));
 }
 
 static void recount_free(struct recount *rc)
 {
     free(rc->trees);
     free(rc);
+}
+
+static void *background_main(void *arg)
+{
+    struct recount *rc = arg;
+
+    IGNORE(setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE), "then it has the priority of the others");
+    rc->again_now = recount_one(rc);
+    return NULL;
+}
+
+/* In a thread of its own, since a priority that was given away does not come back. */
+static bool recount_in_background(struct recount *rc)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, background_main, rc) != 0)
+        return recount_one(rc);
+    pthread_join(thread, NULL);
+    return rc->again_now;
 }
 
 static void *recounts_thread(void *arg)
@@ -150,7 +197,7 @@ static void *recounts_thread(void *arg)
             q->last = &q->first;
         q->current = rc;
         mutex_unlock(&q->m);
-        bool again = recount_one(rc);
+        bool again = rc->background ? recount_in_background(rc) : recount_one(rc);
         mutex_lock(&q->m);
         q->current = NULL;
         again = (again || rc->again) && !atomic_load(&rc->cancel);
@@ -180,51 +227,121 @@ static bool runs_of(const struct recounts *q, const struct domain *d, bool real_
     return q->current && q->current->domain == d && !(real_only && q->current->dry_run);
 }
 
-/* `real_only`: a dry run that waits or runs is no reason to refuse. */
-static int recount_ask(struct domain *d, bool dry_run, bool real_only)
+/* Those that were asked for are in front. */
+static void insert_locked(struct recounts *q, struct recount *rc)
 {
-    struct recounts *q = &d->l->recounts;
+    struct recount **at = rc->asked ? &q->first : q->last;
+
+    while (*at && (*at)->asked)
+        at = &(*at)->next;
+    rc->next = *at;
+    *at = rc;
+    if (rc->next == NULL)
+        q->last = &rc->next;
+}
+
+static void remove_locked(struct recounts *q, const struct recount *rc)
+{
+    struct recount **at = &q->first;
+
+    while (*at != rc)
+        at = &(*at)->next;
+    *at = rc->next;
+    if (*at == NULL)
+        q->last = at;
+}
+
+/* Somebody asks for a recount that the ledger itself has begun or will begin: that one is theirs, too. */
+static int join_locked(struct recounts *q, const struct recount *rc)
+{
+    struct recount *waits = waiting_of(q, rc->domain, true), *mine = waits;
+
+    if (runs_of(q, rc->domain, true))
+        mine = q->current;
+    if (mine == NULL || rc->dry_run)
+        return -ENOENT;
+    if (mine->asked)
+        return -EALREADY;
+    mine->asked = true;
+    if (mine == waits) {
+        mine->background = false;
+        remove_locked(q, mine);
+        insert_locked(q, mine);
+    }
+    return 0;
+}
+
+static bool is_asked_already(const struct recounts *q, const struct domain *d)
+{
+    for (const struct recount *rc = q->first; rc; rc = rc->next)
+        if (rc->domain == d && rc->asked)
+            return true;
+    return runs_of(q, d, false) && q->current->asked;
+}
+
+/* 0: it is in the queue now. */
+static int enqueue_locked(struct recounts *q, struct recount *rc)
+{
+    struct domain *d = rc->domain;
+
+    if (q->stop || !q->runs || atomic_load(&d->gone))
+        return -ECANCELED;
+    if (rc->asked && is_asked_already(q, d))
+        return -EALREADY;
+    if (!rc->asked && runs_of(q, d, true))
+        q->current->again = true; /* its answer may be there already: when it ends, it looks whether that was enough */
+    if (!rc->asked && (waiting_of(q, d, true) || runs_of(q, d, true)))
+        return -EALREADY;
+    scan_begin(d, rc->dry_run);
+    if (!rc->dry_run)
+        domain_recounting(d, true);
+    insert_locked(q, rc);
+    pthread_cond_signal(&q->wake);
+    return 0;
+}
+
+static int recount_ask(const struct recount *like)
+{
+    struct recounts *q = &like->domain->l->recounts;
     struct recount *rc = calloc(1, sizeof *rc);
-    int r = 0;
 
     if (rc == NULL)
         return -ENOMEM;
-    rc->domain = d;
-    rc->dry_run = dry_run;
-    if (!dry_run)
-        domain_recounting(d, true);
+    rc->domain = like->domain;
+    rc->dry_run = like->dry_run;
+    rc->asked = like->asked;
+    rc->verify = rc->background = like->background;
     mutex_lock(&q->m);
-    if (q->stop || !q->runs)
-        r = -ECANCELED;
-    else if (real_only && runs_of(q, d, real_only))
-        q->current->again = true; /* its answer may be there already: when it ends, it looks whether that was enough */
-    if (r == 0 && (waiting_of(q, d, real_only) || runs_of(q, d, real_only)))
-        r = -EALREADY;
-    if (r == 0) {
-        scan_begin(d, dry_run);
-        *q->last = rc;
-        q->last = &rc->next;
-        pthread_cond_signal(&q->wake);
-    }
+    int joined = rc->asked ? join_locked(q, rc) : -ENOENT;
+    int r = joined == -ENOENT ? enqueue_locked(q, rc) : joined;
     mutex_unlock(&q->m);
-    if (r == -ECANCELED && !dry_run)
-        domain_recounting(d, false);
-    if (r < 0)
+    if (r < 0 || joined == 0)
         free(rc);
     return r;
 }
 
 int recount_start(struct domain *d, bool dry_run)
 {
-    return recount_ask(d, dry_run, false);
+    return recount_ask(&(struct recount){ .domain = d, .dry_run = dry_run, .asked = true });
+}
+
+static void wanted(const struct recount *like)
+{
+    const struct domain *d = like->domain;
+    int r = recount_ask(like);
+
+    if (r < 0 && r != -EALREADY && r != -ECANCELED)
+        log_fail(r, "ledger: cannot ask for a recount of %s %lld", domain_kind_name(d->kind), (long long)d->id);
 }
 
 void recount_again(struct domain *d)
 {
-    int r = recount_ask(d, false, true);
+    wanted(&(struct recount){ .domain = d });
+}
 
-    if (r < 0 && r != -EALREADY && r != -ECANCELED)
-        log_fail(r, "ledger: cannot ask for a recount of %s %lld", domain_kind_name(d->kind), (long long)d->id);
+void recount_verify(struct domain *d)
+{
+    wanted(&(struct recount){ .domain = d, .background = true });
 }
 
 /* Takes what waits for the domain out of the queue; owned by the caller, linked by next. */

@@ -10,6 +10,8 @@
 
 #define LOAD(p) atomic_load_explicit(&(p), memory_order_relaxed)
 
+enum { ROOM_ROWS_MAX = 32 };
+
 struct room {
     _Atomic uint32_t refs;
     struct ledger *l;
@@ -26,7 +28,7 @@ static int rows_order(const void *a, const void *b)
 
 struct room *room_new(struct ledger *l, const struct room_row *rows, size_t n)
 {
-    struct room *room = n <= CHARGES_MAX ? calloc(1, sizeof *room + n * sizeof *rows) : NULL;
+    struct room *room = n <= ROOM_ROWS_MAX ? calloc(1, sizeof *room + n * sizeof *rows) : NULL;
 
     if (room == NULL)
         return NULL;

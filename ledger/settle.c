@@ -8,6 +8,9 @@
  *
  *   charged = (has a name in its tree, or is open) ? size : nothing
  *
+ * A record that is not charged any more is released, unless it is pinned: the kernel may have looked its inode up
+ * before the last name went, and may still open it. Then it is charged again.
+ *
  * The charge set cannot change in between: settle holds the tree's lock shared from the old word to the last domain,
  * and include and exclude hold it exclusively. */
 #include "ledger/inside.h"
@@ -108,7 +111,12 @@ bool settle_stat(struct ledger *l, slot_t slot, const struct stat *st, enum sett
             reservation_end(hold, NULL);
         return false;
     }
+    bool had_links = record_head(r) & RECORD_LINKS;
+    if (had_links)
+        names_settle_locked(l, slot, st->st_nlink);
     note_links(r, st, how >= SETTLE_BY_NAME);
+    if (had_links && !(record_head(r) & RECORD_LINKS))
+        names_forget(l, slot);
     if (how >= SETTLE_BY_NAME && (record_head(r) & RECORD_LOST))
         record_flag_clear(r, RECORD_LOST);
     bool is_open = opens_of(r) > 0;
@@ -143,6 +151,17 @@ static void release_locked(struct ledger *l, slot_t slot)
     place_unlock(t);
 }
 
+/* No name is left, and nobody has it open. */
+static void let_go_locked(struct ledger *l, slot_t slot)
+{
+    const struct settling nothing = { 0 };
+
+    if (record_head(record_at(l, slot)) & RECORD_PINNED)
+        settle_to(l, slot, &nothing);
+    else
+        release_locked(l, slot);
+}
+
 static void nameless_locked(struct ledger *l, slot_t slot, uint32_t flag)
 {
     struct record *r = record_at(l, slot);
@@ -158,7 +177,7 @@ static void nameless_locked(struct ledger *l, slot_t slot, uint32_t flag)
     if (opens_of(r) > 0)
         hang_on_root(l, slot);
     else
-        release_locked(l, slot);
+        let_go_locked(l, slot);
 }
 
 void settle_gone_locked(struct ledger *l, slot_t slot)
@@ -198,6 +217,29 @@ void record_opened_locked(struct ledger *l, slot_t slot)
     settle_to(l, slot, &s);
 }
 
+void record_reopened_locked(struct ledger *l, slot_t slot, const struct stat *st, struct reservation *r)
+{
+    atomic_fetch_add_explicit(&record_at(l, slot)->opens, 1, memory_order_relaxed);
+    settle_stat(l, slot, st, SETTLE_IN_MOUNT, r);
+}
+
+void record_pin_locked(struct ledger *l, slot_t slot)
+{
+    record_flag_set(record_at(l, slot), RECORD_PINNED);
+}
+
+void record_unpin_locked(struct ledger *l, slot_t slot, uint32_t generation)
+{
+    struct record *r = record_at(l, slot);
+    uint32_t head = record_head(r);
+
+    if (!(head & RECORD_LIVE) || !(head & RECORD_PINNED) || (head & GENERATION_MASK) != generation)
+        return;
+    record_flag_clear(r, RECORD_PINNED);
+    if (opens_of(r) == 0 && (head & (RECORD_NONAME | RECORD_LOST)))
+        release_locked(l, slot);
+}
+
 void record_closed_locked(struct ledger *l, slot_t slot, const struct stat *st)
 {
     struct record *r = record_at(l, slot);
@@ -208,16 +250,21 @@ void record_closed_locked(struct ledger *l, slot_t slot, const struct stat *st)
     if (st)
         settle_stat(l, slot, st, SETTLE_IN_MOUNT, NULL);
     if (opens_of(r) == 0 && (record_head(r) & (RECORD_NONAME | RECORD_LOST)))
-        release_locked(l, slot);
+        let_go_locked(l, slot);
 }
 
 void records_reset_opens(struct ledger *l)
 {
     uint32_t n = atomic_load_explicit(&l->n_records, memory_order_acquire);
 
-    for (slot_t slot = 1; slot < n; slot++)
-        if (opens_of(record_at(l, slot)) != 0)
-            atomic_store_explicit(&record_at(l, slot)->opens, 0, memory_order_relaxed);
+    for (slot_t slot = 1; slot < n; slot++) {
+        struct record *r = record_at(l, slot);
+
+        if (opens_of(r) != 0)
+            atomic_store_explicit(&r->opens, 0, memory_order_relaxed);
+        if (record_head(r) & RECORD_PINNED)
+            record_flag_clear(r, RECORD_PINNED);
+    }
 }
 
 void orphans_settle(struct ledger *l)

@@ -5,8 +5,8 @@
  * back. No settle is between its first and last domain then, so the sums are those of the set before or of the set
  * after. The totals of a tree are those of its root directory's record.
  *
- * The set is in trees.map, too: after a restart the counters are made from it before anybody has opened the tree
- * again. A kill between the two leaves either set in the map, and the counters that are made from it fit it.
+ * The set is in trees.map, too (tree_map.c): after a restart the counters are made from it before anybody has opened
+ * the tree again. A kill between the two leaves either set in the map, and the counters that are made from it fit it.
  *
  * Trees do not nest. Whether a new one lies in another is seen on the way up from its root; whether it lies around
  * one, from the directories above all roots, which are kept in an index. */
@@ -22,11 +22,6 @@ enum { DEPTH_MAX = 4096 };
 struct tree *tree_at(struct ledger *l, uint32_t index)
 {
     return index < atomic_load_explicit(&l->n_trees, memory_order_acquire) ? l->trees[index] : NULL;
-}
-
-static struct tree_slot *slot_at(struct ledger *l, uint32_t index)
-{
-    return (struct tree_slot *)(l->trees_map.base + sizeof(struct trees_header)) + index;
 }
 
 slot_t tree_root(const struct tree *t)
@@ -46,7 +41,7 @@ int tree_mount_fd(const struct tree *t)
 
 struct domain *tree_owner(const struct tree *t)
 {
-    return domain_at(t->l, atomic_load_explicit(&t->s->charges[0], memory_order_relaxed) - 1);
+    return t->owner;
 }
 
 static struct charge tree_totals(const struct tree *t)
@@ -58,15 +53,27 @@ static struct charge tree_totals(const struct tree *t)
 
 /* ---- charge sets ------------------------------------------------------------------------------------------------- */
 
-struct charge_set *charge_set_new(struct domain *const *v, uint32_t n)
+struct charge_set *charge_set_new(const struct charge_set *from, const struct domain *but, struct domain *with)
 {
-    struct charge_set *s = calloc(1, sizeof *s);
+    struct charge_set *s = calloc(1, sizeof *s + ((from ? from->n : 0) + 1) * sizeof(struct domain *));
 
     if (s == NULL)
         return NULL;
     s->refs = 1;
-    s->n = n;
-    memcpy(s->v, v, n * sizeof(struct domain *));
+    for (uint32_t i = 0; from && i < from->n; i++)
+        if (from->v[i] != but)
+            s->v[s->n++] = from->v[i];
+    if (with)
+        s->v[s->n++] = with;
+    return s;
+}
+
+struct charge_set *tree_set_ref(struct tree *t)
+{
+    rwlock_lock_shared(&t->lock);
+    struct charge_set *s = t->set;
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    rwlock_unlock(&t->lock);
     return s;
 }
 
@@ -100,12 +107,6 @@ void charges_transfer(const struct charge_set *from, const struct charge_set *to
             domain_move(from->v[i], move_by(c, false), (struct charge){ 0 });
 }
 
-static void set_store(struct tree *t, const struct charge_set *s)
-{
-    for (uint32_t i = 0; i < CHARGES_MAX; i++)
-        atomic_store_explicit(&t->s->charges[i], i < s->n ? s->v[i]->index + 1 : 0, memory_order_relaxed);
-}
-
 static bool is_counted(const struct tree *t)
 {
     return atomic_load_explicit(&t->s->counted, memory_order_relaxed);
@@ -127,16 +128,18 @@ static int include_locked(struct tree *t, struct domain *d)
 
     if (charge_set_has(old, d))
         return 0;
-    if (old->n == CHARGES_MAX)
+    if (atomic_load_explicit(&t->gone, memory_order_relaxed))
+        return -ESTALE;
+    if (old->n >= CHARGES_MAX)
         return -E2BIG;
-    struct charge_set *s = charge_set_new(old->v, old->n);
+    struct charge_set *s = charge_set_new(old, NULL, d);
     int r = s ? journal_link(d, t) : -ENOMEM;
+    if (r == 0 && (r = charge_store(t, d)) < 0)
+        journal_unlink(d, t);
     if (r < 0) {
         charge_set_unref(s);
         return r;
     }
-    s->v[s->n++] = d;
-    set_store(t, s);
     t->set = s;
     charge_set_unref(old);
     domain_joins(t, d, 1);
@@ -161,23 +164,22 @@ int tree_include(struct tree *t, struct domain *d)
     return r;
 }
 
-static void exclude_locked(struct tree *t, struct domain *d) REQUIRES(t->lock);
-static void exclude_locked(struct tree *t, struct domain *d)
+static int exclude_locked(struct tree *t, struct domain *d) REQUIRES(t->lock);
+static int exclude_locked(struct tree *t, struct domain *d)
 {
     struct charge_set *old = t->set;
-    struct charge_set *s = charge_set_has(old, d) && d != old->v[0] ? charge_set_new(old->v, 0) : NULL;
-
+    if (!charge_set_has(old, d) || d == t->owner || atomic_load_explicit(&t->gone, memory_order_relaxed))
+        return 0;
+    struct charge_set *s = charge_set_new(old, d, NULL);
     if (s == NULL)
-        return;
-    for (uint32_t i = 0; i < old->n; i++)
-        if (old->v[i] != d)
-            s->v[s->n++] = old->v[i];
-    set_store(t, s);
+        return -ENOMEM;
+    charge_clear(t, d);
     t->set = s;
     charge_set_unref(old);
     domain_move(d, move_by(tree_totals(t), false), (struct charge){ 0 });
     domain_joins(t, d, -1);
     journal_unlink(d, t);
+    return 0;
 }
 
 void tree_exclude(struct tree *t, struct domain *d)
@@ -188,8 +190,12 @@ void tree_exclude(struct tree *t, struct domain *d)
         log_fail(r, "ledger: %s %lld leaves a tree without a durable mark", domain_kind_name(d->kind),
                  (long long)d->id);
     rwlock_lock(&t->lock);
-    exclude_locked(t, d);
+    r = exclude_locked(t, d);
     rwlock_unlock(&t->lock);
+    if (r < 0) {
+        log_fail(r, "ledger: %s %lld still has what it should leave", domain_kind_name(d->kind), (long long)d->id);
+        domain_set_incomplete(d, true);
+    }
     journal_pin(d, false);
     domain_trust(d, false, 0);
 }
@@ -201,6 +207,15 @@ size_t tree_domains(struct tree *t, struct domain **ret, size_t max)
     memcpy(ret, t->set->v, n * sizeof(struct domain *));
     rwlock_unlock(&t->lock);
     return n;
+}
+
+void tree_domains_each(struct tree *t, void (*fn)(void *arg, struct domain *d), void *arg)
+{
+    struct charge_set *s = tree_set_ref(t);
+
+    for (uint32_t i = 0; i < s->n; i++)
+        fn(arg, s->v[i]);
+    charge_set_unref(s);
 }
 
 void tree_settled_unmarked(struct tree *t)
@@ -227,9 +242,8 @@ void tree_counted(struct tree *t)
         for (uint32_t i = 0; i < t->set->n; i++)
             domain_counting(t->set->v[i], -1);
     }
-    struct charge_set *s = t->set;
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
     rwlock_unlock(&t->lock);
+    struct charge_set *s = tree_set_ref(t);
     for (uint32_t i = 0; first && i < s->n; i++)
         if (i > 0) /* the owner's own recount ends in domain_trust, and reports */
             domain_trust(s->v[i], false, 0);
@@ -245,7 +259,7 @@ static struct tree *tree_new(struct ledger *l, uint32_t index)
     if (t == NULL)
         return NULL;
     t->l = l;
-    t->s = slot_at(l, index);
+    t->s = tree_slot_at(l, index);
     t->index = index;
     t->root_fd = t->mount_fd = -1;
     rwlock_init(&t->lock, RANK_TREE);
@@ -256,6 +270,7 @@ static void tree_free(struct tree *t)
 {
     fd_close(&t->root_fd);
     charge_set_unref(t->set);
+    free(t->more);
     free(t->above);
     rwlock_done(&t->lock);
     free(t);
@@ -268,45 +283,44 @@ static void tree_publish(struct ledger *l, struct tree *t)
         atomic_store_explicit(&l->n_trees, t->index + 1, memory_order_release);
 }
 
-/* A tree of an earlier life: its set from the map. NULL set: its owner or root is gone. */
-static int tree_adopt(struct ledger *l, uint32_t index)
+static bool has_root(const struct tree *t)
 {
-    struct domain *v[CHARGES_MAX];
-    uint32_t n = 0;
-    struct tree *t = tree_new(l, index);
-
-    if (t == NULL)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < CHARGES_MAX; i++) {
-        uint32_t charge = atomic_load_explicit(&t->s->charges[i], memory_order_relaxed);
-        struct domain *d = charge ? domain_at(l, charge - 1) : NULL;
-
-        if (i == 0 && d == NULL)
-            break;
-        if (d)
-            v[n++] = d;
-    }
-    const struct record *root = record_at(l, tree_root(t));
+    const struct ledger *l = t->l;
     uint32_t wanted = RECORD_LIVE | RECORD_DIR | RECORD_ROOT;
     uint64_t records = (l->inodes_map.bytes - sizeof *l->inodes) / sizeof(struct record);
-    if (n == 0 || tree_root(t) == SLOT_NONE || tree_root(t) >= records || (record_head(root) & wanted) != wanted) {
-        atomic_store_explicit(&t->s->used, 0, memory_order_relaxed);
-        tree_free(t);
+
+    return tree_root(t) != SLOT_NONE && tree_root(t) < records &&
+           (record_head(record_at(l, tree_root(t))) & wanted) == wanted;
+}
+
+/* A tree of an earlier life, with what its own slot says of its set. */
+static int tree_adopt(struct ledger *l, uint32_t index)
+{
+    struct tree *t = tree_new(l, index);
+    int r = t == NULL ? -ENOMEM : has_root(t) ? charges_load(t, t->s, &t->set) : -ENOENT;
+
+    if (r == 0) {
+        t->owner = t->set->v[0];
+        tree_publish(l, t);
         return 0;
     }
-    t->set = charge_set_new(v, n);
-    int r = t->set ? 0 : -ENOMEM;
-    for (uint32_t i = 0; r == 0 && i < n; i++)
-        r = journal_link(v[i], t);
-    if (r < 0) {
+    if (r == -ENOENT) /* its owner or root is gone */
+        atomic_store_explicit(&t->s->used, TREE_FREE, memory_order_relaxed);
+    if (t)
         tree_free(t);
-        return r;
+    return r == -ENOENT ? 0 : r;
+}
+
+static int tree_join_all(struct tree *t)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < t->set->n; i++) {
+        r = journal_link(t->set->v[i], t);
+        if (r == 0)
+            domain_joins(t, t->set->v[i], 1);
     }
-    set_store(t, t->set);
-    for (uint32_t i = 0; i < n; i++)
-        domain_joins(t, v[i], 1);
-    tree_publish(l, t);
-    return 0;
+    return r;
 }
 
 int trees_load(struct ledger *l)
@@ -315,8 +329,13 @@ int trees_load(struct ledger *l)
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < n; i++)
-        if (atomic_load_explicit(&slot_at(l, i)->used, memory_order_relaxed))
+        if (atomic_load_explicit(&tree_slot_at(l, i)->used, memory_order_relaxed) == TREE_USED)
             r = tree_adopt(l, i);
+    if (r == 0)
+        r = charges_load_more(l);
+    for (uint32_t i = 0; r == 0 && i < l->n_trees; i++)
+        if (l->trees[i])
+            r = tree_join_all(l->trees[i]);
     return r;
 }
 
@@ -326,20 +345,6 @@ void trees_done(struct ledger *l)
         if (l->trees[i])
             tree_free(l->trees[i]);
     free(l->trees);
-}
-
-/* Slots of trees that are gone are not reused in this life: somebody may still have the pointer. */
-static int tree_slot_take(struct ledger *l, uint32_t *ret)
-{
-    for (uint32_t i = 0; i < TREES_MAX; i++) {
-        if (l->trees[i])
-            continue;
-        int r = map_grow(&l->trees_map, sizeof(struct trees_header) + ((uint64_t)i + 1) * sizeof(struct tree_slot));
-        if (r == 0)
-            *ret = i;
-        return r;
-    }
-    return -ENOSPC;
 }
 
 /* The record of a new tree's root. Nobody else knows the tree yet. */
@@ -352,7 +357,7 @@ static int root_make(struct tree *t, const struct stat *st, const struct handle 
     if (r < 0)
         return r;
     atomic_store_explicit(&t->s->root, slot, memory_order_relaxed);
-    atomic_store_explicit(&t->s->used, 1, memory_order_release);
+    atomic_store_explicit(&t->s->used, TREE_USED, memory_order_release);
     tree_publish(t->l, t);
     return 0;
 }
@@ -366,18 +371,20 @@ int tree_make(struct ledger *l, struct domain *owner, const struct stat *st, con
 
     if (t == NULL)
         return r < 0 ? r : -ENOMEM;
-    memset(t->s, 0, sizeof *t->s);
     t->fs = fs;
     t->dev = st->st_dev;
-    t->set = charge_set_new(&owner, 1);
+    t->owner = owner;
+    t->set = charge_set_new(NULL, NULL, owner);
     r = t->set ? journal_link(owner, t) : -ENOMEM;
     if (r == 0) {
-        set_store(t, t->set);
-        r = root_make(t, st, h);
+        r = charge_store(t, owner);
+        if (r == 0)
+            r = root_make(t, st, h);
         if (r < 0)
             journal_unlink(owner, t);
     }
     if (r < 0) {
+        atomic_store_explicit(&t->s->used, TREE_FREE, memory_order_release);
         tree_free(t);
         return r;
     }
@@ -407,7 +414,8 @@ static void forget_locked(struct tree *t)
 
     atomic_store_explicit(&t->gone, true, memory_order_relaxed);
     atomic_store_explicit(&t->open, false, memory_order_release);
-    atomic_store_explicit(&t->s->used, 0, memory_order_release);
+    atomic_store_explicit(&t->s->used, TREE_FREE, memory_order_release);
+    charges_free(t);
     for (uint32_t i = 0; i < t->set->n; i++) {
         domain_move(t->set->v[i], move_by(c, false), (struct charge){ 0 });
         domain_joins(t, t->set->v[i], -1);

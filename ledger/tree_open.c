@@ -211,11 +211,12 @@ static int any_entry(void *arg, const struct entry *e)
     return 1;
 }
 
+/* Nothing is there, and nothing was. */
 static bool is_empty(struct tree *t)
 {
     CLEANUP(fd_close) int fd = sys->open_fd(t->root_fd, O_RDONLY | O_DIRECTORY);
 
-    return fd >= 0 && entries_each(fd, any_entry, NULL) == 0;
+    return fd >= 0 && place_is_empty(t->l, tree_root(t)) && entries_each(fd, any_entry, NULL) == 0;
 }
 
 static void count_if_needed(struct tree *t)

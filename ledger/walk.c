@@ -260,7 +260,7 @@ static int list(struct walk *w, const struct item *it)
     const int flags = O_RDONLY | O_DIRECTORY | O_NOATIME | O_NOFOLLOW;
     struct tree *t = w->t;
     CLEANUP(fd_close)
-    int fd = it->slot ? record_open_fd(t->l, it->slot, 0, flags) : sys->open_by_handle(t->mount_fd, &it->handle, flags);
+    int fd = it->slot ? record_open_fd(t->l, it->slot, 0, flags) : handle_open(t->mount_fd, &it->handle, flags);
 
     if (fd == -ESTALE || fd == -ENOENT || fd == -ENOTDIR)
         return 0;
@@ -322,7 +322,7 @@ static unsigned workers_of(const struct ledger *l)
 static void run_workers(struct walk *w)
 {
     pthread_t threads[WALKERS_MAX];
-    unsigned n = 0, wanted = workers_of(w->t->l) - 1;
+    unsigned n = 0, wanted = w->rc->background ? 0 : workers_of(w->t->l) - 1;
 
     while (n < wanted && pthread_create(&threads[n], NULL, worker, w) == 0)
         n++; /* fewer will do, too */

@@ -6,12 +6,13 @@
  * domain, a mapping's in the room of the branch, which each operation finds anew.
  *
  * A folder moves the counters of *all* users who include it with quota -1, also of those whose homes nobody has touched
- * yet: the first activation of a folder looks them up in the store. */
+ * yet: the first activation of a folder looks them up in the store (homes_members.c). */
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "vfs/homes_members.h"
 #include "vfs/homes_table.h"
 #include "vfs/node.h"
 #include "vfs/notices.h"
@@ -59,50 +60,18 @@ static int tree_at(struct vfs *v, struct domain *owner, const char *path, const 
 
 /* ---- folders ---------------------------------------------------------------------------------------------------- */
 
-struct includer {
-    struct vfs *vfs;
-    struct tree *tree;
-    int64_t folder_id;
-};
-
-/* A user of the folder: with quota -1 the domain is moved, too. */
-static int folder_include_user(void *arg, int64_t id, const char *username)
-{
-    struct includer *in = arg;
-    struct user u = { 0 };
-    struct domain *domain;
-    int r = user_load_by_id(in->vfs->store, id, &u);
-
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    const struct virtual_folder *folders = u.virtual_folders.v;
-    for (size_t i = 0; r == 0 && i < u.virtual_folders.n; i++) {
-        if (folders[i].folder.id != in->folder_id || folders[i].quota_size != -1)
-            continue;
-        r = domain_get(in->vfs->ledger, DOMAIN_USER, id, &domain);
-        if (r == 0)
-            r = tree_include(in->tree, domain);
-        if (r < 0)
-            r = log_fail(r, "folder %s cannot count for user %s", folders[i].folder.name, username);
-    }
-    user_done(&u);
-    return 0; /* the others still count */
-}
-
 static int folder_open(struct vfs *v, const struct folder *f, const struct backing_owner *who,
                        struct domain **ret_domain, struct tree **ret_tree)
 {
     CLEANUP(strbuf_done) struct strbuf what = STRBUF(1024);
+    bool was_served = folder_is_served(v, f->id);
     int r = domain_get(v->ledger, DOMAIN_FOLDER, f->id, ret_domain);
 
     if (r < 0)
         return log_fail(r, "folder %s has no quota domain", f->name);
     strbuf_addf(&what, "folder %s", f->name);
     r = tree_at(v, *ret_domain, f->mapped_path, who, what.s != NULL ? what.s : "folder", ret_tree);
-    if (r < 0)
-        return r;
-    struct includer in = { .vfs = v, .tree = *ret_tree, .folder_id = f->id };
-    return users_of_folder(v->store, f->id, folder_include_user, &in);
+    return r < 0 || was_served ? r : members_reconcile(v, *ret_tree, f->id);
 }
 
 /* ---- homes ------------------------------------------------------------------------------------------------------ */
@@ -240,6 +209,7 @@ static int home_apply(struct vfs *v, const struct user *u)
 
     if (r < 0)
         return r;
+    member_reconcile(v, u);
     old = home_put(v->homes, h);
     if (old != NULL) {
         home_give_back(v, old, h);
@@ -248,7 +218,7 @@ static int home_apply(struct vfs *v, const struct user *u)
     }
     r = state_home_add(v->state, u->id);
     if (r < 0)
-        log_warn("user %s: more active homes than a restart could find again", u->username);
+        log_warn("user %s: more active homes than the %d that a restart could find again", u->username, STATE_HOMES);
     return 0;
 }
 
@@ -294,9 +264,10 @@ int folder_activate(struct vfs *v, const char *name)
 
 /* ---- changes ---------------------------------------------------------------------------------------------------- */
 
+/* `id`: of the user who is gone; another one may have the name by now. */
 static void home_remove(struct vfs *v, const char *username, int64_t id)
 {
-    CLEANUP(home_free_p) struct home *old = home_take(v->homes, username);
+    CLEANUP(home_free_p) struct home *old = home_take(v->homes, username, id);
     struct domain *domain = domain_find(v->ledger, DOMAIN_USER, old != NULL ? old->id : id);
 
     if (old != NULL) {
@@ -313,16 +284,15 @@ static void refresh_locked(struct vfs *v, const char *username, int64_t id)
 {
     struct user u = { 0 };
     int r = user_load(v->store, username, &u);
-    struct domain *domain = r == 0 ? domain_find(v->ledger, DOMAIN_USER, u.id) : NULL;
 
-    if (r == -ENOENT)
+    if (r == -ENOENT || (r == 0 && id != 0 && u.id != id))
         home_remove(v, username, id);
     else if (r < 0)
         log_fail(r, "user %s has changed but cannot be read", username);
-    else if (home_find(v, username) != 0)
+    if (r == 0 && home_find(v, username) != 0)
         IGNORE(home_apply(v, &u), "logged inside; the old home stays");
-    else if (domain != NULL)
-        domain_set_limits(domain, limit_of(u.quota_size), limit_of(u.quota_files));
+    else if (r == 0)
+        member_reconcile(v, &u);
     if (r == 0 && home_find(v, username) == 0)
         notice_name(v, NODE_ROOT, username); /* the kernel may know that there was no such home */
     user_done(&u);
@@ -336,7 +306,7 @@ void home_refresh(struct vfs *v, const char *username, int64_t id)
 }
 
 /* The users whose homes show a folder: their names (owned by the list). */
-static int folder_homes(struct vfs *v, int64_t folder_id, struct strings *ret, struct tree **ret_tree)
+static int folder_homes(struct vfs *v, int64_t folder_id, struct strings *ret)
 {
     struct homes *h = v->homes;
     int r = 0;
@@ -345,34 +315,46 @@ static int folder_homes(struct vfs *v, int64_t folder_id, struct strings *ret, s
     for (size_t i = 0; i < HOME_BUCKETS; i++)
         for (struct home *home = h->by_name[i]; home != NULL; home = home->next)
             for (size_t b = 1; r == 0 && b < home->branches_n; b++)
-                if (home->branches[b].folder_id == folder_id) {
-                    *ret_tree = home->branches[b].tree;
+                if (home->branches[b].folder_id == folder_id)
                     r = strings_add(ret, home->username);
-                }
     rwlock_unlock(&h->lock);
     return r;
+}
+
+/* It is still there, and somebody knows it: its members and its directory are those that the store says. */
+static void folder_reconcile(struct vfs *v, const struct folder *f)
+{
+    struct domain *domain = NULL;
+    struct tree *tree = NULL;
+
+    if (!folder_is_served(v, f->id) || folder_open(v, f, NULL, &domain, &tree) < 0)
+        return; /* a failure is logged inside */
+    trees_forget_former(domain, tree);
+    int r = members_reconcile(v, tree, f->id);
+    if (r < 0)
+        log_fail(r, "folder %s has changed but its users cannot be listed", f->name);
 }
 
 void folder_refresh(struct vfs *v, const char *name, int64_t id)
 {
     struct folder f = { 0 };
     struct strings users = { 0 };
-    struct tree *tree = NULL;
 
     mutex_lock(&v->homes->activating);
-    bool gone = folder_load(v->store, name, &f) == -ENOENT;
-    int r = folder_homes(v, id, &users, &tree);
+    int r = folder_load(v->store, name, &f);
+    bool gone = r == -ENOENT || (r == 0 && id != 0 && f.id != id);
+    if (r < 0 && !gone)
+        log_fail(r, "folder %s has changed but cannot be read", name);
+    r = folder_homes(v, id, &users);
     for (size_t i = 0; i < users.n; i++)
         refresh_locked(v, users.v[i], 0);
     if (r < 0)
         log_fail(r, "folder %s has changed but its users cannot be listed", name);
-    if (gone) {
-        struct domain *domain = domain_find(v->ledger, DOMAIN_FOLDER, id);
-        if (tree != NULL)
-            tree_forget(tree);
-        if (domain != NULL)
-            domain_drop(domain);
-    }
+    struct domain *domain = gone ? domain_find(v->ledger, DOMAIN_FOLDER, id) : NULL;
+    if (domain != NULL)
+        domain_drop(domain);
+    else if (!gone && f.name != NULL)
+        folder_reconcile(v, &f);
     mutex_unlock(&v->homes->activating);
     strings_done(&users);
     folder_done(&f);
@@ -394,14 +376,38 @@ static void activate_by_id(struct vfs *v, int64_t id)
 
 void homes_resume(struct vfs *v)
 {
-    for (size_t i = 0; i < STATE_HOMES && v->state->homes[i] != 0;) {
-        int64_t id = v->state->homes[i];
-        activate_by_id(v, id);
-        i += v->state->homes[i] == id; /* a user that is gone leaves its place to the last */
-    }
+    for (size_t i = 0; i < STATE_HOMES; i++)
+        if (v->state->homes[i] > 0)
+            activate_by_id(v, v->state->homes[i]);
 }
 
-void homes_known(struct vfs *v, const _Atomic bool *stop)
+/* ---- what was known in an earlier life --------------------------------------------------------------------------- */
+
+/* Activates it, so that it is watched; whom the store does not know any more is dropped. */
+static int known_activate(struct vfs *v, enum domain_kind kind, int64_t id)
+{
+    struct user u = { 0 };
+    struct folder f = { 0 };
+    int r = kind == DOMAIN_USER ? user_load_by_id(v->store, id, &u) : folder_load_by_id(v->store, id, &f);
+    bool gone = r == -ENOENT;
+
+    if (r == 0)
+        r = kind == DOMAIN_USER ? home_activate(v, u.username) : folder_activate(v, f.name);
+    else if (!gone)
+        log_fail(r, "%s %lld cannot be read", domain_kind_name(kind), (long long)id);
+    if (gone) {
+        mutex_lock(&v->homes->activating);
+        struct domain *d = domain_find(v->ledger, kind, id);
+        if (d != NULL)
+            domain_drop(d);
+        mutex_unlock(&v->homes->activating);
+    }
+    user_done(&u);
+    folder_done(&f);
+    return r;
+}
+
+void homes_verify(struct vfs *v, bool resume, const _Atomic bool *stop)
 {
     struct usage_map *map = NULL;
     const struct usage_slot *slot;
@@ -409,8 +415,18 @@ void homes_known(struct vfs *v, const _Atomic bool *stop)
 
     if (usage_open(v->config->state_dir, &map) < 0)
         return; /* nothing was ever counted */
-    while (!*stop && (slot = usage_next(map, &pos)) != NULL)
-        if (slot->kind == DOMAIN_USER && slot->id != 0)
-            activate_by_id(v, slot->id);
+    while (!*stop && (slot = usage_next(map, &pos)) != NULL) {
+        enum domain_kind kind = (enum domain_kind)slot->kind;
+        int64_t id = slot->id;
+
+        if (id <= 0 || kind == DOMAIN_NONE)
+            continue;
+        int r = known_activate(v, kind, id);
+        struct domain *d = domain_find(v->ledger, kind, id);
+        if (d != NULL && r < 0)
+            domain_mark_stale(d); /* nobody can count it now */
+        else if (d != NULL && resume)
+            recount_verify(d);
+    }
     usage_close(map);
 }

@@ -18,6 +18,7 @@ enum { DIR_LOCKS = 512 };
 struct homes;
 struct files;
 struct notices;
+struct pins;
 struct transport;
 
 struct vfs {
@@ -30,6 +31,7 @@ struct vfs {
 
     struct backings *backings;
     struct fd_cache *fds;
+    struct pins *pins;
     struct homes *homes;
     struct files *files;
     struct notices *notices;

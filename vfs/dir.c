@@ -11,6 +11,7 @@
 #include "vfs/dir_lock.h"
 #include "vfs/journal.h"
 #include "vfs/notices.h"
+#include "vfs/pins.h"
 #include "vfs/transport.h"
 
 /* ---- look-up ---------------------------------------------------------------------------------------------------- */
@@ -235,23 +236,18 @@ static bool makes_file(const struct call *c, const struct making *m)
     return c->op == OP_CREATE || c->op == OP_TMPFILE || (c->op == OP_MKNOD && S_ISREG(m->mode));
 }
 
-/* The new object in the ledger; charged, if it is a file. */
-static int made_find(struct call *c, struct naming *n, int fd, struct node *ret, struct stat *ret_st)
-{
-    if (fd < 0)
-        return node_child(c->vfs, &n->dir, n->name, ret, ret_st);
-    int r = sys->fstatat(fd, "", ret_st, AT_EMPTY_PATH);
-    return r < 0 ? r : node_adopt(c->vfs, &n->dir, fd, ret_st, ret);
-}
-
+/* A new object is settled as its record is made. A link's inode has its record already; also one that was sent again
+ * after a crash may have, and may not be what it was. */
 static void made_settle(struct call *c, struct naming *n, const struct node *made)
 {
     struct stat st;
 
     change_add(&n->change, made->slot);
+    if (c->op != OP_LINK && !journal_found(c))
+        return;
     record_lock(c->vfs->ledger, made->slot);
     if (sys->fstatat(made->fd, "", &st, AT_EMPTY_PATH) == 0)
-        reservation_commit_locked(&n->rsv, c->vfs->ledger, made->slot, &st);
+        settle_locked(c->vfs->ledger, made->slot, &st); /* nothing, if the slot has another inode by now */
     record_unlock(c->vfs->ledger, made->slot);
 }
 
@@ -288,7 +284,7 @@ static int make_locked(struct call *c, struct naming *n, const struct making *m,
         r = make_once(c, n, m, &fd);
     if (r < 0)
         return r;
-    r = made_find(c, n, fd, ret, ret_st);
+    r = node_born(c->vfs, &n->dir, n->name, fd, &n->rsv, ret, ret_st);
     if (r < 0) {
         if (n->name != NULL)
             IGNORE(sys->unlinkat(n->dir.fd, n->name, c->op == OP_MKDIR ? AT_REMOVEDIR : 0), "uncounted: must not be");
@@ -322,20 +318,29 @@ int dir_make(struct call *c, uint64_t parent, const struct making *m, struct nod
 
 /* ---- taking away ------------------------------------------------------------------------------------------------ */
 
-enum { BIG_FILE = 64 << 20 };
-
-void name_lost(struct vfs *v, const struct node *child)
+void name_lost(struct vfs *v, struct node *child)
 {
     struct stat st;
 
     if (sys->fstatat(child->fd, "", &st, AT_EMPTY_PATH) < 0)
         return domain_mark_stale(tree_owner(child->rec.tree));
-    if (st.st_nlink == 0 || S_ISDIR(st.st_mode))
+    if (S_ISDIR(st.st_mode)) {
         settle_gone_locked(v->ledger, child->slot);
-    else
-        settle_locked(v->ledger, child->slot, &st);
-    if (st.st_nlink == 0 || S_ISDIR(st.st_mode))
         fd_cache_drop(v->fds, child->slot);
+    } else if (st.st_nlink == 0) {
+        record_pin_locked(v->ledger, child->slot);
+        settle_gone_locked(v->ledger, child->slot);
+        child->is_pinned = true;
+    } else {
+        settle_locked(v->ledger, child->slot, &st);
+    }
+}
+
+bool node_is_still(struct vfs *v, const struct node *n)
+{
+    struct record_view rec;
+
+    return n->kind == NODE_NONE || record_view(v->ledger, n->slot, n->rec.generation, &rec);
 }
 
 /* Sent again after a crash: the name is gone, or is another inode's by now. */
@@ -362,18 +367,20 @@ static int remove_locked(struct call *c, struct naming *n)
         return c->op == OP_RMDIR ? -ENOTDIR : -EISDIR;
     if (n->dir.at.has_points && point_is(c->vfs, child.id))
         return -EBUSY;
-    if (st.st_size > BIG_FILE)
-        transport_slow(); /* the last close truncates it on disk */
     slots[1] = child.slot;
     r = change_begin(c->vfs->ledger, slots, 2, &n->change);
     if (r < 0)
         return r;
     journal_begin(c, st.st_ino, 0);
     record_lock(c->vfs->ledger, child.slot);
-    r = sys->unlinkat(n->dir.fd, n->name, c->op == OP_RMDIR ? AT_REMOVEDIR : 0);
+    r = node_is_still(c->vfs, &child) ? 0 : -ESTALE;
+    if (r == 0)
+        r = sys->unlinkat(n->dir.fd, n->name, c->op == OP_RMDIR ? AT_REMOVEDIR : 0);
     if (r == 0)
         name_lost(c->vfs, &child);
     record_unlock(c->vfs->ledger, child.slot);
+    if (child.is_pinned)
+        pin_add(c->vfs, &child);
     return r;
 }
 

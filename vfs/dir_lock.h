@@ -22,8 +22,12 @@ uint64_t naming_ino(const struct naming *n);
 /* naming_tell - to other views of the directory, before the reply. */
 void naming_tell(struct naming *n);
 
-/* name_lost - settles an inode that has lost a name. Its record is locked. */
-void name_lost(struct vfs *v, const struct node *child);
+/* name_lost - settles an inode that has lost a name. Its record is locked. After unlocking: pin_add(), if it has become
+ * pinned. */
+void name_lost(struct vfs *v, struct node *child);
+
+/* node_is_still - the node was found before its record was locked: the record has not been released since. */
+bool node_is_still(struct vfs *v, const struct node *n);
 
 void dir_lock(struct vfs *v, slot_t dir);
 void dir_unlock(struct vfs *v, slot_t dir);

@@ -10,6 +10,7 @@
 #include "vfs/dir_lock.h"
 #include "vfs/journal.h"
 #include "vfs/notices.h"
+#include "vfs/pins.h"
 
 struct moving {
     struct naming *from, *to;
@@ -130,8 +131,10 @@ static int moving_find(struct call *c, struct moving *m)
 
 static int move_records_locked(struct call *c, struct moving *m)
 {
-    int r = sys->renameat2(m->from->dir.fd, m->from->name, m->to->dir.fd, m->to->name, m->flags);
+    int r = node_is_still(c->vfs, &m->source) && node_is_still(c->vfs, &m->target) ? 0 : -ESTALE;
 
+    if (r == 0)
+        r = sys->renameat2(m->from->dir.fd, m->from->name, m->to->dir.fd, m->to->name, m->flags);
     if (r == 0)
         moving_settle(c->vfs, m);
     return r;
@@ -160,6 +163,8 @@ static int move_locked(struct call *c, struct moving *m)
     record_lock_many(l, &slots[2], 2);
     r = move_records_locked(c, m);
     record_unlock_many(l, &slots[2], 2);
+    if (m->target.is_pinned)
+        pin_add(c->vfs, &m->target);
     return r;
 }
 

@@ -49,6 +49,8 @@ static int place_of_slot(struct vfs *v, uint64_t node, struct place *ret)
 
 static int grow_begin(struct grow *g, struct vfs *v, uint64_t node, int fd, slot_t also)
 {
+    struct record_view rec;
+
     *g = (struct grow){ .l = v->ledger, .slots = { node_slot(node), also }, .fd = fd };
     int r = place_of_slot(v, node, &g->at);
 
@@ -59,7 +61,9 @@ static int grow_begin(struct grow *g, struct vfs *v, uint64_t node, int fd, slot
         return r;
     }
     record_lock_many(g->l, g->slots, 2);
-    r = sys->fstatat(fd, "", &g->st, AT_EMPTY_PATH);
+    r = record_view(g->l, g->slots[0], node_generation(node), &rec) ? 0 : -ESTALE; /* released before we had the lock */
+    if (r == 0)
+        r = sys->fstatat(fd, "", &g->st, AT_EMPTY_PATH);
     if (r < 0)
         grow_unlock(g);
     return r;

@@ -47,7 +47,8 @@ struct file_opening {
     bool is_born;    /* by CREATE or TMPFILE */
 };
 
-/* file_open - a new entry in the open table. -ENFILE: it is full. */
+/* file_open - a new entry in the open table. -ENFILE: it is full; -ESTALE: the inode is gone, or it has no name and
+ * there is no room any more to charge it again: the kernel looks its path up once more. */
 int file_open(struct vfs *v, const struct node *n, const struct file_opening *o, struct file_service *ret) MUST_CHECK;
 
 /* file_reopened - the entry that this request has made already, before a crash; false if there is none. */

@@ -277,11 +277,76 @@ static struct file_service service_of(struct vfs *v, uint32_t number, const stru
                                   .direct = writes || i->no_backing };
 }
 
-static void ledger_opened(struct vfs *v, slot_t slot)
+enum { NAMELESS = 1 };
+
+/* NAMELESS: it has no name and is not open, so it must be charged first. */
+static int ledger_opened(struct vfs *v, slot_t slot, uint32_t generation)
 {
+    struct record_view rec;
+    int r = 0;
+
     record_lock(v->ledger, slot);
-    record_opened_locked(v->ledger, slot);
+    if (!record_view(v->ledger, slot, generation, &rec))
+        r = -ESTALE;
+    else if (rec.is_nameless && !rec.is_charged)
+        r = NAMELESS;
+    else
+        record_opened_locked(v->ledger, slot);
     record_unlock(v->ledger, slot);
+    return r;
+}
+
+static int nameless_charge_locked(struct vfs *v, const struct node *n, struct reservation *rsv)
+{
+    struct record_view rec;
+    struct stat st;
+
+    if (!record_view(v->ledger, n->slot, n->rec.generation, &rec))
+        return -ESTALE;
+    int r = sys->fstatat(n->fd, "", &st, AT_EMPTY_PATH);
+    uint64_t size = r < 0 || rec.is_charged ? 0 : (uint64_t)st.st_size;
+    if (r == 0 && !rec.is_charged)
+        r = reservation_take(n->at.room, (struct charge){ .bytes = size, .files = 1 }, size, rsv);
+    if (r == 0)
+        record_reopened_locked(v->ledger, n->slot, &st, rsv);
+    return r;
+}
+
+/* A new file of O_TMPFILE, or an inode that lost its last name after the kernel had looked it up: its charge went, and
+ * comes again, as if it grew by all that it has. */
+static int nameless_opened(struct vfs *v, const struct node *n)
+{
+    CLEANUP(reservation_drop) struct reservation rsv = { 0 };
+    CLEANUP(change_end) struct change change = { 0 };
+    int r = change_begin(v->ledger, &n->slot, 1, &change);
+
+    if (r < 0)
+        return r;
+    record_lock(v->ledger, n->slot);
+    r = nameless_charge_locked(v, n, &rsv);
+    record_unlock(v->ledger, n->slot);
+    return r;
+}
+
+static int node_opened(struct vfs *v, const struct node *n, bool is_born)
+{
+    int r = ledger_opened(v, n->slot, n->rec.generation);
+
+    if (r == NAMELESS)
+        r = nameless_opened(v, n);
+    return r == -EDQUOT && !is_born ? -ESTALE : r;
+}
+
+/* The record may be gone with the last close: then nobody else may keep the backing inode from going, too. */
+static void ledger_closed(struct vfs *v, slot_t slot, uint32_t generation, bool last)
+{
+    struct record_view rec;
+
+    record_lock(v->ledger, slot);
+    record_closed_locked(v->ledger, slot, NULL);
+    record_unlock(v->ledger, slot);
+    if (last && !record_view(v->ledger, slot, generation, &rec))
+        fd_cache_drop(v->fds, slot);
 }
 
 int file_open(struct vfs *v, const struct node *n, const struct file_opening *o, struct file_service *ret)
@@ -293,6 +358,11 @@ int file_open(struct vfs *v, const struct node *n, const struct file_opening *o,
 
     if (r < 0)
         return r;
+    r = node_opened(v, n, o->is_born);
+    if (r < 0) {
+        v->state->opens[number].used = 0;
+        return r;
+    }
     mutex_lock(&b->lock);
     struct inode *i = inode_get_locked(b, n->slot, n->rec.generation);
     if (i != NULL && v->passthrough && i->backing_id == 0 && !i->no_backing)
@@ -301,12 +371,12 @@ int file_open(struct vfs *v, const struct node *n, const struct file_opening *o,
         i->wr = take_fd(&rw_fd);
     mutex_unlock(&b->lock);
     if (i == NULL) {
+        ledger_closed(v, n->slot, n->rec.generation, false);
         v->state->opens[number].used = 0;
         return -ENOMEM;
     }
     v->files->of_number[number] = i;
     v->files->count++;
-    ledger_opened(v, n->slot);
     open_publish(&v->state->opens[number], n->id, o);
     *ret = service_of(v, number, i);
     return 0;
@@ -340,18 +410,6 @@ int file_find(struct vfs *v, uint64_t fh, struct file *ret)
                           .flags = e->flags,
                           .inode = v->files->of_number[number] };
     return 0;
-}
-
-/* The record may be gone with the last close: then nobody else may keep the backing inode from going, too. */
-static void ledger_closed(struct vfs *v, slot_t slot, uint32_t generation, bool last)
-{
-    struct record_view rec;
-
-    record_lock(v->ledger, slot);
-    record_closed_locked(v->ledger, slot, NULL);
-    record_unlock(v->ledger, slot);
-    if (last && !record_view(v->ledger, slot, generation, &rec))
-        fd_cache_drop(v->fds, slot);
 }
 
 void file_release(struct vfs *v, uint64_t fh)
@@ -389,7 +447,9 @@ static void open_resume(struct vfs *v, uint32_t number)
     if (v->files->of_number[number] == NULL)
         return;
     v->files->count++;
-    ledger_opened(v, slot);
+    record_lock(v->ledger, slot);
+    record_opened_locked(v->ledger, slot);
+    record_unlock(v->ledger, slot);
 }
 
 /* true: somebody has the inode open, and the id is theirs. */

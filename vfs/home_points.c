@@ -49,7 +49,12 @@ static int point_number(struct vfs *v, const struct home *h, int32_t at, uint32_
     CLEANUP(strbuf_done) struct strbuf path = STRBUF(STATE_PATH_MAX + 1);
     int r = point_path(h, at, &path);
 
-    return r < 0 ? r : state_dir_number(v->state, h->id, path.s, ret);
+    if (r == 0)
+        r = state_dir_number(v->state, h->id, path.s, ret);
+    if (r < 0)
+        log_fail(r, "user %s cannot have a folder at %s: %d names of at most %d bytes lead to folders, in all homes",
+                 h->username, path.s != NULL ? path.s : "its path", STATE_DIRS, STATE_PATH_MAX);
+    return r;
 }
 
 /* Finds or adds the point `name` under `above`. */
@@ -147,7 +152,7 @@ static struct home *dir_home(struct vfs *v, uint64_t dir, int32_t *ret_point) NO
     if (node_generation(dir) == 0) {
         if (dir < 2 || dir - 2 >= STATE_DIRS)
             return NULL;
-        home = homes_get_by_id(h, v->state->dirs[dir - 2].user_id);
+        home = homes_get_by_id(h, v->state->dirs[dir - 2].user_id); /* ids of users are above 0 */
     } else {
         struct tree *tree = tree_of(v->ledger, node_slot(dir));
         struct branch *b = tree != NULL && node_view(dir) == 0 ? branch_get(h, tree, 0) : NULL;

@@ -136,10 +136,11 @@ struct home *home_put(struct homes *h, struct home *new_home)
     return old;
 }
 
-struct home *home_take(struct homes *h, const char *username)
+struct home *home_take(struct homes *h, const char *username, int64_t id)
 {
     rwlock_lock(&h->lock);
-    struct home *old = home_unlink(h, username);
+    const struct home *there = homes_get(h, username);
+    struct home *old = there != NULL && (id == 0 || there->id == id) ? home_unlink(h, username) : NULL;
     rwlock_unlock(&h->lock);
     return old;
 }

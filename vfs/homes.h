@@ -31,9 +31,10 @@ void homes_free(struct homes *h);
 /* homes_resume - activates what the state says was active; the kernel may hold node ids in them. */
 void homes_resume(struct vfs *v);
 
-/* homes_known - activates all users that the ledger has a domain for, so that their trees are watched and NFS handles
- * of earlier mounts are good. Ends early when *stop is set. */
-void homes_known(struct vfs *v, const _Atomic bool *stop);
+/* homes_verify - activates all users and folders that the ledger has a domain for, so that their trees are watched and
+ * NFS handles of earlier mounts are good; what was never counted is counted then. With `resume` all others are counted
+ * once more, in the background. Ends early when *stop is set. */
+void homes_verify(struct vfs *v, bool resume, const _Atomic bool *stop);
 
 /* home_find - the root's node id of an active home; 0: not active. */
 uint64_t home_find(struct vfs *v, const char *username);

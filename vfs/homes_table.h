@@ -53,9 +53,10 @@ struct home *homes_get(struct homes *h, const char *username) REQUIRES_SHARED(h-
 struct home *homes_get_by_id(struct homes *h, int64_t id) REQUIRES_SHARED(h->lock);
 struct branch *branch_get(struct homes *h, const struct tree *tree, uint32_t view) REQUIRES_SHARED(h->lock);
 
-/* home_put - in place of what has its name; the old one is returned (owned) or NULL. home_take - out of the table. */
+/* home_put - in place of what has its name; the old one is returned (owned) or NULL. home_take - out of the
+ * table; `id` (0: any) is the user's. */
 struct home *home_put(struct homes *h, struct home *new_home);
-struct home *home_take(struct homes *h, const char *username);
+struct home *home_take(struct homes *h, const char *username, int64_t id);
 void home_free(struct home *h);
 
 /* The node id of a branch's root. */

@@ -28,28 +28,44 @@ static bool journal_find(struct call *c)
 /* A free slot becomes ours by an impossible unique first; then what is beside it is written; then the true one. */
 #define UNIQUE_CLAIMED STATE_CLAIMED
 
-static struct state_journal *slot_claim(struct call *c)
+static bool slot_take(struct state_journal *j, uint64_t expected)
+{
+    return expected != UNIQUE_CLAIMED && atomic_compare_exchange_strong(&j->unique, &expected, UNIQUE_CLAIMED);
+}
+
+/* A free slot, taken; NULL if there is none, and *ret_oldest, as it was then, is the one to take over. */
+static struct state_journal *slot_try(struct call *c, struct state_journal **ret_oldest, uint64_t *ret_unique)
 {
     struct state *s = c->vfs->state;
     uint32_t start = (uint32_t)(c->unique / 2) % STATE_JOURNAL;
-    struct state_journal *oldest = NULL;
 
+    *ret_unique = UINT64_MAX;
     for (uint32_t i = 0; i < STATE_JOURNAL; i++) {
-        uint32_t at = (start + i) % STATE_JOURNAL;
-        struct state_journal *j = &s->journal[at];
-        uint64_t none = 0;
-        if (atomic_compare_exchange_strong(&j->unique, &none, UNIQUE_CLAIMED)) {
-            c->journal = at + 1;
+        struct state_journal *j = &s->journal[(start + i) % STATE_JOURNAL];
+        uint64_t unique = j->unique;
+        if (unique == 0 && slot_take(j, 0))
             return j;
+        if (unique < *ret_unique && unique != 0) {
+            *ret_oldest = j;
+            *ret_unique = unique;
         }
-        if (oldest == NULL || none < oldest->unique)
-            oldest = j;
     }
-    uint64_t garbage = oldest->unique;
-    if (garbage == UNIQUE_CLAIMED || !atomic_compare_exchange_strong(&oldest->unique, &garbage, UNIQUE_CLAIMED))
-        return slot_claim(c); /* somebody else took it over */
-    c->journal = (uint32_t)(oldest - s->journal) + 1;
-    return oldest;
+    return NULL;
+}
+
+static struct state_journal *slot_claim(struct call *c)
+{
+    struct state_journal *oldest = NULL;
+    struct state_journal *j;
+    uint64_t unique;
+
+    do { /* again, if somebody else took over the oldest */
+        j = slot_try(c, &oldest, &unique);
+        if (j == NULL && oldest != NULL && slot_take(oldest, unique))
+            j = oldest;
+    } while (j == NULL);
+    c->journal = (uint32_t)(j - c->vfs->state->journal) + 1;
+    return j;
 }
 
 void journal_begin(struct call *c, uint64_t a, uint64_t b)

@@ -1,6 +1,6 @@
 /* Each operation starts from a node id and asks the ledger what it is: that also says whether it still is. The
- * descriptor comes from the cache or from the record's file handle. An inode that lost its last name and is not open
- * has no record any more: its node id is stale for good, as DESIGN §4 wants it. */
+ * descriptor comes from the cache or from the record's file handle. An inode that lost its last name keeps its record
+ * while it is open, or until the kernel forgets it (pins.h); after that its node id is stale for good. */
 #include "vfs/node.h"
 
 #include <string.h>
@@ -66,12 +66,14 @@ static int node_of_slot(struct vfs *v, const struct node *dir, slot_t slot, stru
 }
 
 /* `fd` is moved. */
-static int node_of_fd(struct vfs *v, const struct node *dir, int fd, const struct stat *st, struct node *ret)
+static int node_of_fd(struct vfs *v, const struct node *dir, int fd, const struct stat *st, struct reservation *rsv,
+                      struct node *ret)
 {
     CLEANUP(node_put) struct node n = NODE_EMPTY;
     CLEANUP(fd_close) int own = fd;
     slot_t slot = SLOT_NONE;
-    int r = record_get(dir->rec.tree, dir->slot, fd, st, &slot);
+    int r = rsv != NULL ? record_create(dir->rec.tree, dir->slot, fd, st, rsv, &slot)
+                        : record_get(dir->rec.tree, dir->slot, fd, st, &slot);
 
     if (r == 0)
         r = node_of_slot(v, dir, slot, &n);
@@ -84,7 +86,8 @@ static int node_of_fd(struct vfs *v, const struct node *dir, int fd, const struc
     return 0;
 }
 
-int node_child(struct vfs *v, const struct node *dir, const char *name, struct node *ret, struct stat *ret_st)
+static int child_open(struct vfs *v, const struct node *dir, const char *name, struct reservation *rsv,
+                      struct node *ret, struct stat *ret_st)
 {
     struct open_how how = { .flags = O_PATH | O_NOFOLLOW, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
     int fd = sys->openat2(dir->fd, name, &how);
@@ -96,15 +99,25 @@ int node_child(struct vfs *v, const struct node *dir, const char *name, struct n
         fd_close(&fd);
         return r;
     }
-    return node_of_fd(v, dir, fd, ret_st, ret);
+    return node_of_fd(v, dir, fd, ret_st, rsv, ret);
 }
 
-int node_adopt(struct vfs *v, const struct node *dir, int fd, const struct stat *st, struct node *ret)
+int node_child(struct vfs *v, const struct node *dir, const char *name, struct node *ret, struct stat *ret_st)
+{
+    return child_open(v, dir, name, NULL, ret, ret_st);
+}
+
+int node_born(struct vfs *v, const struct node *dir, const char *name, int fd, struct reservation *rsv,
+              struct node *ret, struct stat *ret_st)
 {
     CLEANUP(node_put) struct node n = NODE_EMPTY;
     slot_t slot = SLOT_NONE;
-    int r = record_get(dir->rec.tree, dir->slot, fd, st, &slot);
 
+    if (fd < 0)
+        return child_open(v, dir, name, rsv, ret, ret_st);
+    int r = sys->fstatat(fd, "", ret_st, AT_EMPTY_PATH);
+    if (r == 0)
+        r = record_create(dir->rec.tree, dir->slot, fd, ret_st, rsv, &slot);
     if (r == 0)
         r = node_of_slot(v, dir, slot, &n);
     if (r < 0)

@@ -41,7 +41,8 @@ struct node {
     struct record_view rec;
     struct place at;
     struct fd_ref ref;
-    int fd; /* O_PATH, borrowed from ref */
+    int fd;         /* O_PATH, borrowed from ref */
+    bool is_pinned; /* its last name went just now: pin_add() is due (pins.h) */
 };
 #define NODE_EMPTY ((struct node){ .ref = { .fd = -1 }, .fd = -1 })
 
@@ -56,8 +57,10 @@ void node_put(struct node *n); /* for CLEANUP */
 int node_child(struct vfs *v, const struct node *dir, const char *name, struct node *ret,
                struct stat *ret_st) MUST_CHECK;
 
-/* node_adopt - the same for a child that the caller has just made and opened; `fd` is borrowed for the node's life. */
-int node_adopt(struct vfs *v, const struct node *dir, int fd, const struct stat *st, struct node *ret) MUST_CHECK;
+/* node_born - the same for a child that the caller has just made. The hold of `rsv` is dropped as it is charged. `fd`
+ * is borrowed for the node's life; -1: the name is opened. */
+int node_born(struct vfs *v, const struct node *dir, const char *name, int fd, struct reservation *rsv,
+              struct node *ret, struct stat *ret_st) MUST_CHECK;
 
 /* node_stat - fresh attributes as the kernel sees them: st_ino is unique in the mount. */
 int node_stat(struct vfs *v, const struct node *n, struct stat *ret) MUST_CHECK;

@@ -216,6 +216,7 @@ void vop_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
         c.r = off < 0 || len < 0 ? -EINVAL : file_fallocate(c.vfs, &f, mode, (uint64_t)off, (uint64_t)len);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libfuse's signature */
 void vop_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi, fuse_ino_t to,
                          off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
 {

@@ -4,6 +4,7 @@
 #include "vfs/dir.h"
 #include "vfs/list.h"
 #include "vfs/op_rows.h"
+#include "vfs/pins.h"
 #include "vfs/transport.h"
 
 static double keep_s(const struct place *at)
@@ -48,11 +49,13 @@ void vop_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     }
 }
 
-/* The kernel has dropped an inode: we need not keep its descriptor. */
+/* The kernel has dropped an inode: we need not keep its descriptor, nor, if it has no name, the inode. */
 static void forget_one(struct vfs *v, fuse_ino_t ino)
 {
-    if (node_generation(ino) != 0)
-        fd_cache_drop(v->fds, node_slot(ino));
+    if (node_generation(ino) == 0)
+        return;
+    pin_forget(v, node_slot(ino), node_generation(ino));
+    fd_cache_drop(v->fds, node_slot(ino));
 }
 
 void vop_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)

@@ -1,6 +1,8 @@
 /* The shared state is one struct in a memfd, so its layout is its format; STATE_VERSION changes with it. Arrays are
- * sparse: pages that were never touched cost nothing. Lists are searched from their start; only activation and the
- * end of a home search them, and both are rare. */
+ * sparse: pages that were never touched cost nothing.
+ *
+ * Homes, views and synthetic directories are open hash tables: an entry is searched from the place that its id gives to
+ * the first place that was never used. Only activation and the end of a home search them, one at a time. */
 #include "vfs/state.h"
 
 #include <string.h>
@@ -42,17 +44,22 @@ void state_unmap(struct state *s)
         munmap(s, sizeof *s);
 }
 
+static size_t place_of(int64_t id, size_t size)
+{
+    return (size_t)(((uint64_t)id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (size - 1);
+}
+
 int state_home_add(struct state *s, int64_t user_id)
 {
-    size_t free_at = STATE_HOMES;
+    size_t free_at = STATE_HOMES, i = place_of(user_id, STATE_HOMES);
 
-    for (size_t i = 0; i < STATE_HOMES; i++) {
+    for (size_t n = 0; n < STATE_HOMES; n++, i = (i + 1) & (STATE_HOMES - 1)) {
         if (s->homes[i] == user_id)
             return 0;
-        if (s->homes[i] == 0) {
+        if (s->homes[i] <= 0 && free_at == STATE_HOMES)
             free_at = i;
-            break; /* the list has no holes: see state_home_remove */
-        }
+        if (s->homes[i] == 0)
+            break;
     }
     if (free_at == STATE_HOMES)
         return -ENOSPC;
@@ -62,80 +69,86 @@ int state_home_add(struct state *s, int64_t user_id)
 
 void state_home_remove(struct state *s, int64_t user_id)
 {
-    size_t n = 0;
-    size_t at = STATE_HOMES;
+    size_t i = place_of(user_id, STATE_HOMES);
 
-    for (; n < STATE_HOMES && s->homes[n] != 0; n++)
-        if (s->homes[n] == user_id)
-            at = n;
-    if (at == STATE_HOMES)
-        return;
-    s->homes[at] = s->homes[n - 1]; /* twice for a moment, never missing */
-    s->homes[n - 1] = 0;
+    for (size_t n = 0; n < STATE_HOMES && s->homes[i] != 0; n++, i = (i + 1) & (STATE_HOMES - 1))
+        if (s->homes[i] == user_id)
+            s->homes[i] = STATE_GONE;
 }
 
-static struct state_view *view_find(struct state *s, int64_t folder_id, int64_t user_id)
-{
-    for (size_t i = 0; i < STATE_VIEWS; i++)
-        if (s->views[i].folder_id == folder_id && s->views[i].user_id == user_id)
-            return &s->views[i];
-    return NULL;
-}
+/* What is known of the views of a folder. */
+struct views {
+    struct state_view *mine; /* the user's, or NULL */
+    struct state_view *free; /* where a new one may be */
+    uint32_t number;         /* the lowest that nobody has; 0: all are taken */
+};
 
-/* The lowest number of a folder that nobody has; 0 if all are taken. */
-static uint32_t view_number_free(const struct state *s, int64_t folder_id)
+static struct views views_of(struct state *s, int64_t folder_id, int64_t user_id)
 {
     uint64_t taken[(VIEW_NUMBER_MAX + 1) / 64] = { 1 }; /* 0 is a home's */
+    struct views v = { .number = 0 };
+    size_t i = place_of(folder_id, STATE_VIEWS);
 
-    for (size_t i = 0; i < STATE_VIEWS; i++)
-        if (s->views[i].folder_id == folder_id && s->views[i].view <= VIEW_NUMBER_MAX)
-            taken[s->views[i].view / 64] |= UINT64_C(1) << s->views[i].view % 64;
-    for (uint32_t n = 0; n <= VIEW_NUMBER_MAX; n++)
+    for (size_t n = 0; n < STATE_VIEWS; n++, i = (i + 1) & (STATE_VIEWS - 1)) {
+        struct state_view *e = &s->views[i];
+        int64_t id = e->folder_id;
+
+        if (id <= 0 && v.free == NULL)
+            v.free = e;
+        if (id == 0)
+            break;
+        if (id == folder_id && e->view <= VIEW_NUMBER_MAX)
+            taken[e->view / 64] |= UINT64_C(1) << e->view % 64;
+        if (id == folder_id && e->user_id == user_id)
+            v.mine = e;
+    }
+    for (uint32_t n = VIEW_NUMBER_MAX; n > 0; n--)
         if ((taken[n / 64] & UINT64_C(1) << n % 64) == 0)
-            return n;
-    return 0;
+            v.number = n;
+    return v;
 }
 
 int state_view_number(struct state *s, int64_t folder_id, int64_t user_id, uint32_t *ret)
 {
-    struct state_view *e = view_find(s, folder_id, user_id);
+    struct views v = views_of(s, folder_id, user_id);
 
-    if (e == NULL) {
-        uint32_t number = view_number_free(s, folder_id);
-        for (size_t i = 0; e == NULL && i < STATE_VIEWS; i++)
-            if (s->views[i].folder_id == 0)
-                e = &s->views[i];
-        if (e == NULL || number == 0)
+    if (v.mine == NULL) {
+        if (v.free == NULL || v.number == 0)
             return -ENOSPC;
-        e->user_id = user_id;
-        e->view = number;
-        e->folder_id = folder_id;
+        v.mine = v.free;
+        v.mine->user_id = user_id;
+        v.mine->view = v.number;
+        v.mine->folder_id = folder_id;
     }
-    *ret = e->view;
+    *ret = v.mine->view;
     return 0;
 }
 
 void state_view_forget(struct state *s, int64_t folder_id, int64_t user_id)
 {
-    struct state_view *e = view_find(s, folder_id, user_id);
+    struct state_view *e = views_of(s, folder_id, user_id).mine;
 
     if (e != NULL)
-        e->folder_id = 0;
+        e->folder_id = STATE_GONE;
 }
 
 int state_dir_number(struct state *s, int64_t user_id, const char *path, uint32_t *ret)
 {
-    size_t free_at = STATE_DIRS;
+    size_t free_at = STATE_DIRS, i = place_of(user_id, STATE_DIRS);
 
     if (strlen(path) > STATE_PATH_MAX)
         return -ENAMETOOLONG;
-    for (size_t i = STATE_DIRS; i-- > 0;) {
-        if (s->dirs[i].user_id == user_id && strcmp(s->dirs[i].path, path) == 0) {
+    for (size_t n = 0; n < STATE_DIRS; n++, i = (i + 1) & (STATE_DIRS - 1)) {
+        const struct state_dir *d = &s->dirs[i];
+
+        if (d->user_id == user_id && strcmp(d->path, path) == 0) {
             *ret = (uint32_t)i;
             return 0;
         }
-        if (s->dirs[i].user_id == 0)
+        if (d->user_id <= 0 && free_at == STATE_DIRS)
             free_at = i;
+        if (d->user_id == 0)
+            break;
     }
     if (free_at == STATE_DIRS)
         return -ENOSPC;
@@ -147,7 +160,9 @@ int state_dir_number(struct state *s, int64_t user_id, const char *path, uint32_
 
 void state_dirs_forget(struct state *s, int64_t user_id)
 {
-    for (size_t i = 0; i < STATE_DIRS; i++)
+    size_t i = place_of(user_id, STATE_DIRS);
+
+    for (size_t n = 0; n < STATE_DIRS && s->dirs[i].user_id != 0; n++, i = (i + 1) & (STATE_DIRS - 1))
         if (s->dirs[i].user_id == user_id)
-            s->dirs[i].user_id = 0;
+            s->dirs[i].user_id = STATE_GONE;
 }

@@ -14,17 +14,18 @@
 #include "base/defs.h"
 
 enum {
-    STATE_VERSION = 1,
+    STATE_VERSION = 2,
     STATE_INIT_MAX = 512,
     STATE_OPENS = 1 << 16,
     STATE_BACKINGS = 1 << 16,
-    STATE_HOMES = 1 << 16,
-    STATE_VIEWS = 1 << 13,
-    STATE_DIRS = 1 << 10,
+    STATE_HOMES = 1 << 20,
+    STATE_VIEWS = 1 << 20,
+    STATE_DIRS = 1 << 20,
     STATE_JOURNAL = 256,
     STATE_PATH_MAX = 511,
 };
-#define STATE_CLAIMED UINT64_MAX /* in place of a unique: being written */
+#define STATE_GONE    INT64_C(-1) /* in place of an id: free, but others that were put off by it come after it */
+#define STATE_CLAIMED UINT64_MAX  /* in place of a unique: being written */
 #define STATE_MAGIC   "tallyvfs"
 
 /* An open file. Its number and generation are the kernel's file handle: number | generation << 32. */
@@ -47,7 +48,7 @@ struct state_backing {
 
 /* The number by which a user sees a folder, in node ids. */
 struct state_view {
-    _Atomic int64_t folder_id; /* 0: free */
+    _Atomic int64_t folder_id; /* 0: free, STATE_GONE */
     int64_t user_id;
     uint32_t view;
     uint32_t unused;
@@ -55,7 +56,7 @@ struct state_view {
 
 /* A directory that exists only on the way to a virtual folder. Its place in the array is in the node id. */
 struct state_dir {
-    _Atomic int64_t user_id; /* 0: free */
+    _Atomic int64_t user_id; /* 0: free, STATE_GONE */
     char path[STATE_PATH_MAX + 1];
 };
 
@@ -76,7 +77,7 @@ struct state {
     struct state_journal journal[STATE_JOURNAL];
     struct state_view views[STATE_VIEWS];
     struct state_dir dirs[STATE_DIRS];
-    _Atomic int64_t homes[STATE_HOMES]; /* ids of users whose homes are active */
+    _Atomic int64_t homes[STATE_HOMES]; /* ids of users whose homes are active; 0, STATE_GONE */
     struct state_open opens[STATE_OPENS];
     struct state_backing backings[STATE_BACKINGS];
 };
@@ -86,7 +87,7 @@ struct state {
 int state_map(int fd, bool resume, struct state **ret) MUST_CHECK;
 void state_unmap(struct state *s);
 
-/* state_home_add, state_home_remove - the list of active homes. Adding twice does nothing; a full list is -ENOSPC. */
+/* state_home_add, state_home_remove - the set of active homes. Adding twice does nothing; a full one is -ENOSPC. */
 int state_home_add(struct state *s, int64_t user_id);
 void state_home_remove(struct state *s, int64_t user_id);
 

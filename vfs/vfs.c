@@ -14,23 +14,8 @@
 #include "vfs/homes.h"
 #include "vfs/journal.h"
 #include "vfs/notices.h"
+#include "vfs/pins.h"
 #include "vfs/transport.h"
-
-struct known {
-    pthread_t thread;
-    bool runs;
-    _Atomic bool stop;
-};
-
-struct service {
-    struct vfs v; /* first: struct vfs is what others hold */
-    struct known known;
-};
-
-static struct service *service_of(struct vfs *v)
-{
-    return (struct service *)(void *)v;
-}
 
 /* Descriptors are what this process lives on: one for each file that is open for writing. */
 static void descriptors_raise(void)
@@ -44,42 +29,20 @@ static void descriptors_raise(void)
         log_warn("the limit of open files cannot be raised: %s", error_text(errno));
 }
 
-static void *known_main(void *arg)
-{
-    struct service *s = arg;
-
-    homes_known(&s->v, &s->known.stop);
-    return NULL;
-}
-
-static void known_start(struct service *s)
-{
-    s->known.runs = pthread_create(&s->known.thread, NULL, known_main, s) == 0;
-    if (!s->known.runs)
-        log_warn("homes that were active before are activated when they are touched");
-}
-
-static void known_stop(struct service *s)
-{
-    s->known.stop = true;
-    if (s->known.runs)
-        pthread_join(s->known.thread, NULL);
-    s->known.runs = false;
-}
-
 static void vfs_free(struct vfs *v)
 {
     notices_stop(v->notices);
     transport_free(v->transport);
     files_free(v->files);
     homes_free(v->homes);
+    pins_free(v->pins);
     fd_cache_free(v->fds);
     backings_free(v->backings);
     state_unmap(v->state);
     fd_close(&v->state_fd);
     for (size_t i = 0; i < DIR_LOCKS; i++)
         mutex_done(&v->dir_locks[i]);
-    free(service_of(v));
+    free(v);
 }
 
 static int parts_new(struct vfs *v, bool resume)
@@ -90,6 +53,8 @@ static int parts_new(struct vfs *v, bool resume)
         r = backings_new(&v->backings);
     if (r == 0)
         r = fd_cache_new(&v->fds);
+    if (r == 0)
+        r = pins_new(&v->pins);
     if (r == 0)
         r = homes_new(v, &v->homes);
     if (r == 0)
@@ -117,15 +82,14 @@ static int session_begin(struct vfs *v, const struct vfs_options *o)
 
 int vfs_start(const struct vfs_options *o, struct vfs **ret)
 {
-    struct service *s = calloc(1, sizeof *s);
+    struct vfs *v = calloc(1, sizeof *v);
     int fds[] = { o->fuse_fd, o->notify_fd, o->state_fd };
 
-    if (s == NULL) {
+    if (v == NULL) {
         for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
             fd_close(&fds[i]);
         return -ENOMEM;
     }
-    struct vfs *v = &s->v;
     *v = (struct vfs){ .config = o->config, .store = o->store, .ledger = o->ledger, .state_fd = o->state_fd };
     v->fuse_fd = o->fuse_fd;
     for (size_t i = 0; i < DIR_LOCKS; i++)
@@ -142,7 +106,6 @@ int vfs_start(const struct vfs_options *o, struct vfs **ret)
         vfs_stop(v);
         return log_fail(r, "the file system of homes cannot start");
     }
-    known_start(s);
     *ret = v;
     return 0;
 }
@@ -151,7 +114,6 @@ void vfs_stop(struct vfs *v)
 {
     if (v == NULL)
         return;
-    known_stop(service_of(v));
     transport_stop(v->transport);
     vfs_free(v);
 }
@@ -184,6 +146,11 @@ void vfs_user_changed(struct vfs *v, const char *username, int64_t id)
 void vfs_folder_changed(struct vfs *v, const char *name, int64_t id)
 {
     folder_refresh(v, name, id);
+}
+
+void vfs_verify(struct vfs *v, bool resume, const _Atomic bool *stop)
+{
+    homes_verify(v, resume, stop);
 }
 
 void vfs_status(const struct vfs *v, struct vfs_status *ret)

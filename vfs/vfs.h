@@ -53,6 +53,10 @@ int vfs_activate_folder(struct vfs *v, const char *name) MUST_CHECK;
 void vfs_user_changed(struct vfs *v, const char *username, int64_t id);
 void vfs_folder_changed(struct vfs *v, const char *name, int64_t id);
 
+/* vfs_verify - opens again all homes and folders that were counted before, and has counted what changed while nobody
+ * watched. May take long; ends early when *stop is set. The watcher must watch already. */
+void vfs_verify(struct vfs *v, bool resume, const _Atomic bool *stop);
+
 struct vfs_status {
     bool passthrough;
     const char *libfuse; /* version, static */

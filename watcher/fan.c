@@ -36,7 +36,7 @@
 static int handles_proven(int root_fd)
 {
     struct handle h;
-    struct stat st;
+    struct stat st = { 0 };
     uint64_t ino;
     int r = sys->name_to_handle(root_fd, "", &h, AT_EMPTY_PATH);
 

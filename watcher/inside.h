@@ -96,8 +96,8 @@ void watcher_pause(struct watcher *w, bool pause);
 bool say_once(struct watcher *w, bool *said);
 
 /* ---- trees.c */
-void trees_add(void *w, struct tree *t);               /* of trees_each() */
-void trees_told(void *w, struct tree *t, bool opened); /* of trees_subscribe() */
+void trees_add(void *arg, struct tree *t);               /* of trees_each() */
+void trees_told(void *arg, struct tree *t, bool opened); /* of trees_subscribe() */
 void trees_free(struct watcher *w);
 /* trees_copy - a copy of all rows; owned: free(). NULL if memory is short. */
 struct watched *trees_copy(struct watcher *w, size_t *ret_n);
@@ -124,12 +124,12 @@ void ino_repair(struct watcher *w, const struct dirty_place *p);
 void ino_free(struct watcher *w);
 
 /* ---- drain.c */
-void *drain_run(void *w);
+void *drain_run(void *arg);
 /* drain_add - into the dirty set; a full one is an overflow of `by`. */
 void drain_add(struct watcher *w, enum watched_by by, struct place at, const char *name);
 
 /* ---- repair.c */
-void *repair_run(void *w);
+void *repair_run(void *arg);
 void repair_rest(struct watcher *w); /* what is left when both threads have ended */
 /* repaired - notes what a look of the ledger gave: a failure is a lost event. */
 void repaired(struct watcher *w, struct tree *t, int r);

@@ -20,7 +20,7 @@ static int outcome(int r)
 int kernel_fanotify_open(bool limited)
 {
     unsigned flags = FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME_TARGET | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS;
-    return outcome(fanotify_init(limited ? flags : flags | FAN_UNLIMITED_QUEUE, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+    return outcome(fanotify_init(limited ? flags : flags | FAN_UNLIMITED_QUEUE, O_RDONLY | O_CLOEXEC));
 }
 
 int kernel_fanotify_mark(int group, unsigned flags, uint64_t mask, int fd)

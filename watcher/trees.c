@@ -237,24 +237,36 @@ static void rewatch_locked(struct watcher *w, const struct tree *t)
         x->rewatch = x->by == BY_INOTIFY;
 }
 
+static void domain_stale(void *arg, struct domain *d)
+{
+    (void)arg;
+    domain_mark_stale(d);
+}
+
 void tree_stale(struct tree *t)
 {
-    struct domain *d[CHARGES_MAX];
-    size_t n = tree_domains(t, d, ARRAY_SIZE(d));
+    tree_domains_each(t, domain_stale, NULL);
+}
 
-    for (size_t i = 0; i < n; i++)
-        domain_mark_stale(d[i]);
+struct wish {
+    struct watcher *w;
+    uint64_t wish;
+};
+
+static void wish_one(void *arg, struct domain *d)
+{
+    const struct wish *x = arg;
+
+    domain_wish(x->w, d, x->wish);
 }
 
 void tree_wish(struct watcher *w, struct tree *t, uint64_t wish)
 {
-    struct domain *d[CHARGES_MAX];
-    size_t n = tree_domains(t, d, ARRAY_SIZE(d));
+    struct wish all = { .w = w, .wish = wish };
 
     if (wish & WISH_LOST)
         tree_stale(t);
-    for (size_t i = 0; i < n; i++)
-        domain_wish(w, d[i], wish);
+    tree_domains_each(t, wish_one, &all);
     mutex_lock(&w->lock);
     rewatch_locked(w, t);
     mutex_unlock(&w->lock);

@@ -47,7 +47,9 @@ struct bed *bed_new(unsigned n_trees)
 int bed_try_open(struct bed *b, struct ledger **ret)
 {
     char state[PATH_MAX];
-    struct ledger_options o = { .state_dir = state, .boot_id = b->boot_id, .clean_after_ms = b->clean_after_ms };
+    struct ledger_options o = {
+        .state_dir = state, .boot_id = b->boot_id, .clean_after_ms = b->clean_after_ms, .unwatched = b->unwatched
+    };
 
     snprintf(state, sizeof state, "%s/state", b->dir);
     return ledger_open(&o, ret);

@@ -10,6 +10,7 @@ struct bed {
     char dir[BED_PATH];
     const char *boot_id;
     unsigned clean_after_ms;
+    bool unwatched; /* ledger_options.unwatched of the next opening */
     struct ledger *l;
     struct domain *users[BED_TREES]; /* ids 1, 2, 3 */
     struct tree *trees[BED_TREES];

@@ -307,7 +307,7 @@ static void two_ledgers_never_have_one_directory_and_newer_files_are_refused(voi
     bed_close(b);
     bed_sh(b, "printf '\\011' | dd of=../state/inodes.map bs=1 seek=8 conv=notrunc status=none");
     assert_int_equal(bed_try_open(b, &l), -EPROTO);
-    bed_sh(b, "printf '\\001' | dd of=../state/inodes.map bs=1 seek=8 conv=notrunc status=none");
+    bed_sh(b, "printf '\\002' | dd of=../state/inodes.map bs=1 seek=8 conv=notrunc status=none");
     bed_open(b);
     assert_int_equal(ledger_started(b->l), LEDGER_CLEAN);
 }

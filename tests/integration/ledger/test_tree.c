@@ -193,8 +193,6 @@ static void an_inode_counts_once_however_many_names_it_has(void **state)
     assert_home(b, 0, "written by its other name");
     assert_int_equal(bed_unlink(b, 0, "f"), 0);
     assert_home(b, 0, "one name less");
-    assert_sum("d", bed_total(b, 0, "d"), ((struct sum){ 0, 0 })); /* until it is met there */
-    bed_slot(b, 0, "d/g");
     assert_sum("d", bed_total(b, 0, "d"), ((struct sum){ 1000, 1 }));
     assert_int_equal(bed_unlink(b, 0, "d/g"), 0);
     assert_home(b, 0, "gone");
@@ -230,6 +228,73 @@ static void an_open_file_counts_until_it_is_closed(void **state)
     record_unlock(b->l, slot);
     assert_home(b, 0, "closed");
     assert_false(record_view(b->l, slot, 0, &v));
+}
+
+static void a_pinned_file_is_not_charged_and_may_be_opened_again(void **state)
+{
+    struct bed *b = *state;
+    struct reservation rsv = { 0 };
+    struct record_view v;
+    struct stat st;
+
+    assert_int_equal(bed_write(b, 0, "f", 0, 900), 900);
+    slot_t slot = bed_slot(b, 0, "f");
+    CLEANUP(fd_close) int fd = openat(b->homes[0], "f", O_RDWR | O_CLOEXEC);
+    record_lock(b->l, slot);
+    record_pin_locked(b->l, slot);
+    record_unlock(b->l, slot);
+    assert_int_equal(bed_unlink(b, 0, "f"), 0);
+    assert_home(b, 0, "pinned");
+    assert_int_equal(look_slot(b->l, slot), 0);
+    assert_int_equal(recount_start(b->users[0], false), 0);
+    recount_wait(b->l);
+    assert_true(record_view(b->l, slot, 0, &v));
+    assert_true(v.is_nameless && !v.is_charged);
+
+    record_lock(b->l, slot);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(reservation_take(b->rooms[0], (struct charge){ 900, 1 }, 900, &rsv), 0);
+    record_reopened_locked(b->l, slot, &st, &rsv);
+    assert_sum("open again", bed_used(b->users[0]), ((struct sum){ 900, 1 }));
+    record_closed_locked(b->l, slot, NULL);
+    assert_home(b, 0, "closed");
+    record_unpin_locked(b->l, slot, v.generation + 1);
+    assert_true(record_view(b->l, slot, v.generation, &v));
+    record_unpin_locked(b->l, slot, v.generation);
+    record_unlock(b->l, slot);
+    assert_false(record_view(b->l, slot, 0, &v));
+    assert_home(b, 0, "released");
+}
+
+static void a_tree_in_memory_is_counted(void **state)
+{
+    struct bed *b = *state;
+    char dir[] = "/dev/shm/tally-ledger-XXXXXX"; /* tmpfs: file handles of another layout */
+    struct domain *d;
+    struct tree *t;
+
+    assert_non_null(mkdtemp(dir));
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(fd, "d", 0700), 0);
+    CLEANUP(fd_close) int f = openat(fd, "d/f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(f, 1234), 0);
+    assert_int_equal(domain_get(b->l, DOMAIN_USER, 77, &d), 0);
+    assert_int_equal(tree_open(b->l, d, openat(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC), fd, &t), 0);
+    recount_wait(b->l);
+    assert_sum("counted", bed_used(d), ((struct sum){ 1234, 1 }));
+    assert_int_equal(ftruncate(f, 99), 0);
+    assert_int_equal(linkat(fd, "d/f", fd, "g", 0), 0);
+    assert_int_equal(look_dir(t, tree_root(t)), 0);
+    assert_sum("looked at", bed_used(d), ((struct sum){ 99, 1 }));
+    assert_int_equal(unlinkat(fd, "g", 0), 0);
+    assert_int_equal(unlinkat(fd, "d/f", 0), 0);
+    assert_int_equal(unlinkat(fd, "d", AT_REMOVEDIR), 0);
+    assert_int_equal(recount_start(d, false), 0);
+    recount_wait(b->l);
+    assert_sum("gone", bed_used(d), ((struct sum){ 0, 0 }));
+    bed_close(b);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 static void orphans_go_when_nobody_tells_of_them_again(void **state)
@@ -451,6 +516,42 @@ static void a_dropped_domain_leaves_its_slot_to_the_next(void **state)
     assert_int_equal(domain_get(b->l, DOMAIN_FOLDER, 0, &e), -EINVAL);
 }
 
+static void a_file_with_several_names_counts_where_one_is_left(void **state)
+{
+    struct bed *b = *state;
+    const struct sum nothing = { 0 };
+    static const char *const dirs[] = { "d1", "d2", "d3" };
+    struct sum full = { 4096, 1 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+        assert_int_equal(bed_mkdir(b, 0, dirs[i]), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(bed_write(b, 0, "d1/f", 0, 4096), 4096);
+        assert_int_equal(bed_link(b, 0, "d1/f", "d2/g"), 0);
+        assert_int_equal(bed_link(b, 0, "d1/f", "d3/h"), 0);
+        bed_slot(b, 0, "d2/g"); /* the mount meets what it has linked */
+        bed_slot(b, 0, "d3/h");
+        if (round == 0)
+            assert_int_equal(bed_unlink(b, 0, "d1/f"), 0);
+        else
+            bed_sh(b, "rm h0/d1/f");
+        if (round == 1) {
+            struct stat st;
+            assert_int_equal(fstatat(b->homes[0], "d1", &st, 0), 0);
+            assert_int_equal(look_gone(b->trees[0], record_find(b->l, st.st_dev, st.st_ino)), 0);
+            recount_wait(b->l);
+        }
+        assert_sum("d1", bed_total(b, 0, "d1"), nothing);
+        assert_sum("d2 and d3", sum_add(bed_total(b, 0, "d2"), bed_total(b, 0, "d3")), full);
+        assert_int_equal(bed_unlink(b, 0, "d2/g"), 0);
+        assert_sum("d2", bed_total(b, 0, "d2"), nothing);
+        assert_sum("d3", bed_total(b, 0, "d3"), full);
+        assert_int_equal(bed_unlink(b, 0, "d3/h"), 0);
+        assert_sum("d3", bed_total(b, 0, "d3"), nothing);
+        assert_home(b, 0, "in the end");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +564,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_moves_its_charge_into_another_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(an_inode_counts_once_however_many_names_it_has, setup, teardown),
         cmocka_unit_test_setup_teardown(an_open_file_counts_until_it_is_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pinned_file_is_not_charged_and_may_be_opened_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_tree_in_memory_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(orphans_go_when_nobody_tells_of_them_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slot_is_reused_with_another_generation, setup, teardown),
         cmocka_unit_test_setup_teardown(trees_do_not_nest, setup, teardown),
@@ -472,6 +575,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_adjustment_is_reported_limits_hold_for_it_and_a_recount_drops_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_dropped_domain_leaves_its_slot_to_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_with_several_names_counts_where_one_is_left, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 /* Each step starts from a home with these files: a (1000 bytes), b (500), d/c (70), l -> a. */
 static void fill(int dir)
@@ -296,6 +297,78 @@ static void a_file_counts_until_its_last_close_after_it_lost_its_name(void **sta
     home_close(&h);
 }
 
+static int open_again(int fd, int flags)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return err(open(path, flags | O_CLOEXEC));
+}
+
+/* Looked up before its last name went, opened after. */
+static void an_inode_without_a_name_is_charged_again_when_it_is_opened(void **state)
+{
+    struct home_of h;
+
+    home_new(*state, &h, 1500, 0);
+    assert_int_equal(put(h.dir, "a", 1000), 1000);
+    assert_counts(&h, 1000, 1);
+    int seen = openat(h.dir, "a", O_PATH | O_CLOEXEC);
+    assert_int_equal(unlinkat(h.dir, "a", 0), 0);
+    assert_int_equal(bed_counted(*state, DOMAIN_USER, h.id).bytes, 0); /* at once: nobody has it open */
+    assert_int_equal(bed_counted(*state, DOMAIN_USER, h.id).files, 0);
+
+    int fd = open_again(seen, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(bed_counted(*state, DOMAIN_USER, h.id).bytes, 1000);
+    assert_int_equal(pwrite(fd, "more", 4, 1000), 4);
+    assert_int_equal(put(h.dir, "b", 600), 496);
+    close(fd);
+    assert_counts(&h, 496, 1);
+
+    assert_int_equal(put(h.dir, "b", 600), 600);
+    assert_int_equal(open_again(seen, O_RDONLY), -ESTALE); /* no room for it any more */
+    assert_int_equal(unlinkat(h.dir, "b", 0), 0);
+    fd = open_again(seen, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_counts(&h, 1004, 1);
+    close(fd);
+    close(seen);
+    assert_counts(&h, 0, 0);
+    home_close(&h);
+}
+
+enum { REPLACED = 3000 };
+
+static void replace_and_exit(int dir)
+{
+    for (int i = 0; i < REPLACED; i++)
+        if (put(dir, "new", 100) != 100 || renameat(dir, "new", dir, "f") < 0)
+            _exit(1);
+    _exit(0);
+}
+
+static void a_file_that_is_replaced_can_always_be_opened(void **state)
+{
+    struct home_of h;
+    int status = 0;
+
+    home_new(*state, &h, 0, 0);
+    assert_int_equal(put(h.dir, "f", 100), 100);
+    pid_t pid = fork();
+    if (pid == 0)
+        replace_and_exit(h.dir);
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        int fd = err(openat(h.dir, "f", O_RDONLY | O_CLOEXEC));
+        if (fd < 0)
+            rows_equal("open", fd, 0);
+        close(fd);
+    }
+    assert_int_equal(status, 0);
+    assert_counts(&h, 100, 1);
+    home_close(&h);
+}
+
 static void files_that_were_there_before_are_counted_when_the_home_is_first_touched(void **state)
 {
     struct vfs_bed *b = *state;
@@ -330,6 +403,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_are_what_a_walk_finds_after_each_operation),
         cmocka_unit_test(a_file_counts_until_its_last_close_after_it_lost_its_name),
+        cmocka_unit_test(an_inode_without_a_name_is_charged_again_when_it_is_opened),
+        cmocka_unit_test(a_file_that_is_replaced_can_always_be_opened),
         cmocka_unit_test(files_that_were_there_before_are_counted_when_the_home_is_first_touched),
         cmocka_unit_test(a_recount_finds_no_drift),
     };
