@@ -16,6 +16,7 @@ import requests
 TALLYD = os.environ.get("TALLYD", str(pathlib.Path(__file__).parents[2] / "build/dev/tallyd"))
 ADMIN = ("admin", "admin-password")
 START_S = 60
+HOST_KEYS = {}  # file: bytes; the first daemon of a test process makes them, and the later ones need not
 
 
 def free_port():
@@ -86,14 +87,26 @@ class Tally:
         path = self.dir / "tally.json"
         path.write_text(json.dumps(self.config, indent=1))
         self.log_at = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self._share_host_keys()
         environment = dict(os.environ, TALLY_DEFAULT_ADMIN_USERNAME=ADMIN[0], TALLY_DEFAULT_ADMIN_PASSWORD=ADMIN[1])
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [TALLYD, "--config", str(path)], stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=environment
             )
         until(self._is_ready, START_S, "ready")
+        for key in pathlib.Path(self.config["state_dir"]).glob("id_*"):
+            HOST_KEYS.setdefault(key.name, key.read_bytes())
         self._token = None
         return self
+
+    def _share_host_keys(self):
+        state = pathlib.Path(self.config["state_dir"])
+        if not HOST_KEYS or state.exists():
+            return
+        state.mkdir(mode=0o700, parents=True)
+        for name, content in HOST_KEYS.items():
+            (state / name).touch(0o600)
+            (state / name).write_bytes(content)
 
     def _is_ready(self):
         assert self.process.poll() is None, "tallyd ended:\n" + self.log()[-4000:]

@@ -133,7 +133,7 @@ static void views_keep_their_numbers_and_never_share_one(void **state)
     close(fd);
 }
 
-static void the_list_of_homes_has_no_holes(void **state)
+static void the_set_of_homes_has_each_once_and_none_that_is_gone(void **state)
 {
     int fd = memfd_create("state", MFD_CLOEXEC);
     struct state *s = NULL;
@@ -148,10 +148,37 @@ static void the_list_of_homes_has_no_holes(void **state)
     state_home_remove(s, 99);
     int64_t sum = 0;
     size_t n = 0;
-    for (; n < STATE_HOMES && s->homes[n] != 0; n++)
-        sum += s->homes[n];
+    for (size_t i = 0; i < STATE_HOMES; i++) {
+        n += s->homes[i] > 0;
+        sum += s->homes[i] > 0 ? s->homes[i] : 0;
+    }
     assert_int_equal(n, 3);
     assert_int_equal(sum, 1 + 3 + 4);
+    state_unmap(s);
+    close(fd);
+}
+
+static void thousands_of_homes_may_have_names_on_the_way_to_folders(void **state)
+{
+    int fd = memfd_create("state", MFD_CLOEXEC);
+    struct state *s = NULL;
+    uint32_t first, second, again;
+
+    (void)state;
+    assert_int_equal(state_map(fd, false, &s), 0);
+    for (int64_t id = 1; id <= MANY; id++) {
+        assert_int_equal(state_dir_number(s, id, "/a", &first), 0);
+        assert_int_equal(state_dir_number(s, id, "/a/b", &second), 0);
+        assert_int_not_equal(first, second);
+        if (id % 2)
+            state_dirs_forget(s, id);
+    }
+    for (int64_t id = 2; id <= MANY; id += 2) {
+        assert_int_equal(state_dir_number(s, id, "/a/b", &second), 0);
+        assert_int_equal(s->dirs[second].user_id, id);
+        assert_int_equal(state_dir_number(s, id, "/a/b", &again), 0);
+        assert_int_equal(second, again);
+    }
     state_unmap(s);
     close(fd);
 }
@@ -183,7 +210,8 @@ int main(void)
         cmocka_unit_test(a_dropped_descriptor_stays_open_until_its_last_user_is_done),
         cmocka_unit_test(the_cache_is_bounded),
         cmocka_unit_test(views_keep_their_numbers_and_never_share_one),
-        cmocka_unit_test(the_list_of_homes_has_no_holes),
+        cmocka_unit_test(the_set_of_homes_has_each_once_and_none_that_is_gone),
+        cmocka_unit_test(thousands_of_homes_may_have_names_on_the_way_to_folders),
         cmocka_unit_test(a_mount_point_is_made_and_something_alive_on_it_is_left_alone),
     };
 
