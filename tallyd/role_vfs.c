@@ -15,6 +15,7 @@
 
 struct vfs_role {
     const struct config *config;
+    const char *config_path;
     struct store *store;
     struct ledger *ledger;
     struct vfs *vfs;
@@ -114,12 +115,20 @@ static int tell_folder_changed(struct vfs_role *v, struct json_object *args, str
     return 0;
 }
 
+static int tell_reload(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    (void)args;
+    (void)ret;
+    return level_reload(v->config_path);
+}
+
 static const struct {
     const char *name;
     int (*handle)(struct vfs_role *v, struct json_object *args, struct json_object **ret);
 } messages[] = {
     { "scan_start", ask_scan_start }, { "scan_cancel", ask_scan_cancel },    { "usage_set", ask_usage_set },
     { "status", ask_status },         { "user_changed", tell_user_changed }, { "folder_changed", tell_folder_changed },
+    { "reload", tell_reload },
 };
 
 static void message(void *arg, struct control *c, const struct control_message *m)
@@ -210,7 +219,7 @@ static int start_all(struct vfs_role *v, struct role *role)
 
 int role_vfs(struct role *role)
 {
-    struct vfs_role v = { .config = role->config, .resume = role->resume };
+    struct vfs_role v = { .config = role->config, .config_path = role->config_path, .resume = role->resume };
 
     if (start_all(&v, role) < 0)
         return 1; /* the process ends, and with it everything that was opened */

@@ -39,8 +39,8 @@ void role_end(void);
 /* administrators_find - the group whose members need no password at the administrators' socket; as account_find. */
 int administrators_find(gid_t *ret_gid) MUST_CHECK;
 
-/* level_reload - SIGHUP, in every process: reads the configuration again and takes over the log level. -EINVAL and others:
- * the configuration is wrong; that is logged, and nothing changes. */
+/* level_reload - SIGHUP, in every process: reads the configuration again and takes over the log level. -EINVAL and
+ * others: the configuration is wrong; that is logged, and nothing changes. */
 int level_reload(const char *config_path);
 
 /* account_find - ids of a system account; -ENOENT with a log line that says how to make it. */

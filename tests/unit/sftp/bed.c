@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 
-
 int bed_setup(void **state)
 {
     struct bed *b = calloc(1, sizeof(*b));
