@@ -468,10 +468,10 @@ void journal_unlink(struct domain *d, struct tree *t);
 struct recount {
     struct domain *domain;
     bool dry_run;
-    bool asked;      /* by somebody who waits for its report; else the ledger itself wants it */
-    bool verify;     /* its own trees, though they are counted: changes may have gone unseen */
-    bool background; /* with little priority */
-    bool again_now;  /* what it found out there */
+    _Atomic bool asked; /* by somebody who waits for its report; else the ledger itself wants it */
+    bool verify;        /* its own trees, though they are counted: changes may have gone unseen */
+    bool background;    /* with little priority */
+    bool again_now;     /* what it found out there */
     _Atomic bool cancel;
     bool again;          /* somebody asked for another one while it ran; under the queue's mutex */
     struct tree **trees; /* references for the life of the ledger */

@@ -54,7 +54,7 @@ def children(pid):
 
 def listener_pid(tally):
     broker = tally.role_pid("tallyd-sftp")
-    return next((c for c in children(broker) if comm(c) == "tallyd-sftp"), None)
+    return until(lambda: next((c for c in children(broker) if comm(c) == "tallyd-sftp"), None), what="a listener")
 
 
 def session_pids(tally):

@@ -402,7 +402,7 @@ static const struct {
     { "a file is replaced", "echo 1 >h0/n; head -c 70 /dev/zero >h0/m", "mv h0/m h0/n", "L n,G ." },
     { "one of two names goes", "echo 1 >h0/n; mkdir h0/d; ln h0/n h0/d/n", "rm h0/n", "G ." },
     { "a directory is listed again", "mkdir -p h0/d/e; echo 1 >h0/d/e/f; echo 2 >h0/d/g",
-      "rm -r h0/d/e; echo 333 >h0/d/h; mkdir h0/d/k; echo 4 >h0/d/k/f; echo 55 >>h0/d/g", "D d" },
+      "mkdir h0/d/k; echo 4 >h0/d/k/f; echo 333 >h0/d/h; rm -r h0/d/e; echo 55 >>h0/d/g", "D d" },
 };
 
 static void one_event(struct bed *b, const char *event, slot_t known)
