@@ -1,5 +1,5 @@
-/* The table is one sparse memfd: a page that no record ever used costs nothing. Facts are written under a sequence
- * lock: odd while the owner writes; a reader copies and compares. Fences follow Boehm, "Can Seqlocks Get Along With
+/* The table is one sparse memfd: a page that no record ever used costs nothing. Both parts are written under sequence
+ * locks: odd while the owner writes; a reader copies and compares. Fences follow Boehm, "Can Seqlocks Get Along With
  * Programming Language Memory Models?" (2012). */
 #include "base/connections.h"
 
@@ -9,7 +9,23 @@
 
 #include "base/str.h"
 
-enum { TABLE_BYTES = sizeof(struct connection) * CONNECTIONS_MAX, READ_TRIES = 1000 };
+/* The second part of a record. It is CONNECTIONS_MAX parts behind the first one. */
+struct shown {
+    _Atomic uint32_t seq;
+    _Atomic int64_t last_activity_ms;
+    char protocol[16];
+    char command[256];
+    struct connection_transfer transfers[TRANSFERS_MAX];
+} __attribute__((aligned(4096)));
+
+_Static_assert(sizeof(struct shown) == sizeof(struct connection), "one stride");
+
+enum { HALF_BYTES = sizeof(struct connection) * CONNECTIONS_MAX, TABLE_BYTES = 2 * HALF_BYTES, READ_TRIES = 1000 };
+
+static struct shown *shown_of(const struct connection *r)
+{
+    return (struct shown *)(void *)((uintptr_t)r + HALF_BYTES);
+}
 
 int connections_create(struct connections *ret)
 {
@@ -43,16 +59,40 @@ void connections_detach(struct connections *c)
 
 int connections_keep_only(struct connections *c, struct connection *own)
 {
-    size_t before = (size_t)(own - c->v) * sizeof *own;
-    size_t after = TABLE_BYTES - before - sizeof *own;
+    struct shown *kept = shown_of(own);
+    size_t before = (size_t)((uintptr_t)kept - (uintptr_t)c->v);
+    size_t after = TABLE_BYTES - before - sizeof *kept;
 
-    if (before > 0 && munmap(c->v, before) < 0)
+    if (munmap(c->v, before) < 0)
         return -errno;
-    if (after > 0 && munmap(own + 1, after) < 0)
+    if (after > 0 && munmap(kept + 1, after) < 0)
         return -errno;
     c->v = NULL;
     fd_close(&c->fd);
     return 0;
+}
+
+static void write_begin(_Atomic uint32_t *seq)
+{
+    atomic_store_explicit(seq, atomic_load_explicit(seq, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+
+static void write_end(_Atomic uint32_t *seq)
+{
+    atomic_store_explicit(seq, atomic_load_explicit(seq, memory_order_relaxed) + 1, memory_order_release);
+}
+
+/* The last one's session may have been killed while it wrote. Numbers of the first lock are never used twice. */
+static void clear(struct connection *r)
+{
+    struct shown *own = shown_of(r);
+
+    write_begin(&r->seq);
+    memset(&r->who, 0, sizeof r->who);
+    write_end(&r->seq);
+    atomic_store_explicit(&r->close_requested, 0, memory_order_relaxed);
+    memset(own, 0, sizeof *own);
 }
 
 struct connection *connection_claim(struct connections *c)
@@ -63,10 +103,7 @@ struct connection *connection_claim(struct connections *c)
         if (!atomic_compare_exchange_strong_explicit(&c->v[i].state, &free_state, CONNECTION_CLAIMED,
                                                      memory_order_acq_rel, memory_order_relaxed))
             continue;
-        memset(&c->v[i].facts, 0, sizeof c->v[i].facts);
-        atomic_store_explicit(&c->v[i].seq, 0, memory_order_relaxed);
-        atomic_store_explicit(&c->v[i].close_requested, 0, memory_order_relaxed);
-        atomic_store_explicit(&c->v[i].last_activity_ms, 0, memory_order_relaxed);
+        clear(&c->v[i]);
         return &c->v[i];
     }
     return NULL;
@@ -77,45 +114,55 @@ void connection_free(struct connection *r)
     atomic_store_explicit(&r->state, CONNECTION_FREE, memory_order_release);
 }
 
-static void write_begin(struct connection *r)
-{
-    atomic_store_explicit(&r->seq, atomic_load_explicit(&r->seq, memory_order_relaxed) + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-}
-
-static void write_end(struct connection *r)
-{
-    atomic_store_explicit(&r->seq, atomic_load_explicit(&r->seq, memory_order_relaxed) + 1, memory_order_release);
-}
-
 void connection_publish(struct connection *r, const struct connection_facts *facts)
 {
-    write_begin(r);
-    memcpy(&r->facts, facts, sizeof r->facts);
-    write_end(r);
+    struct connection_who *w = &r->who;
+
+    write_begin(&r->seq);
+    str_set(w->id, sizeof w->id, facts->id);
+    str_set(w->username, sizeof w->username, facts->username);
+    str_set(w->client_version, sizeof w->client_version, facts->client_version);
+    str_set(w->remote_address, sizeof w->remote_address, facts->remote_address);
+    w->connect_ms = facts->connect_ms;
+    w->user_id = facts->user_id;
+    w->pid = facts->pid;
+    write_end(&r->seq);
+    connection_show(r, facts->protocol, facts->command);
     connection_touch(r, facts->connect_ms);
     atomic_store_explicit(&r->state, CONNECTION_LIVE, memory_order_release);
 }
 
+void connection_show(struct connection *r, const char *protocol, const char *command)
+{
+    struct shown *own = shown_of(r);
+
+    write_begin(&own->seq);
+    str_set(own->protocol, sizeof own->protocol, protocol);
+    str_set(own->command, sizeof own->command, command);
+    write_end(&own->seq);
+}
+
 void connection_touch(struct connection *r, int64_t now_ms)
 {
-    atomic_store_explicit(&r->last_activity_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&shown_of(r)->last_activity_ms, now_ms, memory_order_relaxed);
 }
 
 int connection_transfer_begin(struct connection *r, bool is_upload, const char *path, uint64_t bytes, int64_t now_ms)
 {
+    struct shown *own = shown_of(r);
+
     for (int i = 0; i < TRANSFERS_MAX; i++) {
-        struct connection_transfer *t = &r->facts.transfers[i];
+        struct connection_transfer *t = &own->transfers[i];
 
         if (t->active)
             continue;
-        write_begin(r);
+        write_begin(&own->seq);
         t->active = 1;
         t->is_upload = is_upload;
         t->start_ms = now_ms;
         atomic_store_explicit(&t->bytes, bytes, memory_order_relaxed);
         str_set(t->path, sizeof t->path, path);
-        write_end(r);
+        write_end(&own->seq);
         return i;
     }
     return -1;
@@ -124,27 +171,59 @@ int connection_transfer_begin(struct connection *r, bool is_upload, const char *
 void connection_transfer_moved(struct connection *r, int transfer, uint64_t bytes)
 {
     if (transfer >= 0)
-        atomic_fetch_add_explicit(&r->facts.transfers[transfer].bytes, bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&shown_of(r)->transfers[transfer].bytes, bytes, memory_order_relaxed);
 }
 
 void connection_transfer_end(struct connection *r, int transfer)
 {
+    struct shown *own = shown_of(r);
+
     if (transfer < 0)
         return;
-    write_begin(r);
-    r->facts.transfers[transfer].active = 0;
-    write_end(r);
+    write_begin(&own->seq);
+    own->transfers[transfer].active = 0;
+    write_end(&own->seq);
 }
 
-/* The writer may be a session that a stranger talks to: texts are ended here, and a record that is never even is
- * skipped. */
-static void facts_end_texts(struct connection_facts *f)
+static bool is_same(const _Atomic uint32_t *seq, uint32_t before)
 {
-    f->id[sizeof f->id - 1] = f->username[sizeof f->username - 1] = f->protocol[sizeof f->protocol - 1] = '\0';
-    f->client_version[sizeof f->client_version - 1] = f->remote_address[sizeof f->remote_address - 1] = '\0';
-    f->command[sizeof f->command - 1] = '\0';
+    atomic_thread_fence(memory_order_acquire);
+    return before % 2 == 0 && atomic_load_explicit(seq, memory_order_relaxed) == before;
+}
+
+/* The writer may be a session that a stranger talks to: texts are ended here, and what is never even is left out. */
+static void read_shown(const struct shown *own, struct connection_facts *ret)
+{
+    bool ok = false;
+
+    for (int tries = 0; tries < READ_TRIES && !ok; tries++) {
+        uint32_t before = atomic_load_explicit(&own->seq, memory_order_acquire);
+        if (before % 2)
+            continue;
+        memcpy(ret->protocol, own->protocol, sizeof ret->protocol);
+        memcpy(ret->command, own->command, sizeof ret->command);
+        memcpy(ret->transfers, own->transfers, sizeof ret->transfers);
+        ok = is_same(&own->seq, before);
+    }
+    if (!ok) {
+        str_set(ret->protocol, sizeof ret->protocol, "SFTP");
+        ret->command[0] = '\0';
+        memset(ret->transfers, 0, sizeof ret->transfers);
+    }
+    ret->protocol[sizeof ret->protocol - 1] = ret->command[sizeof ret->command - 1] = '\0';
     for (size_t i = 0; i < TRANSFERS_MAX; i++)
-        f->transfers[i].path[CONNECTION_PATH_MAX - 1] = '\0';
+        ret->transfers[i].path[CONNECTION_PATH_MAX - 1] = '\0';
+}
+
+static void facts_set(struct connection_facts *ret, const struct connection_who *w)
+{
+    memcpy(ret->id, w->id, sizeof ret->id);
+    memcpy(ret->username, w->username, sizeof ret->username);
+    memcpy(ret->client_version, w->client_version, sizeof ret->client_version);
+    memcpy(ret->remote_address, w->remote_address, sizeof ret->remote_address);
+    ret->connect_ms = w->connect_ms;
+    ret->user_id = w->user_id;
+    ret->pid = w->pid;
 }
 
 bool connection_read(const struct connection *r, struct connection_facts *ret_facts, int64_t *ret_last_activity_ms)
@@ -153,14 +232,14 @@ bool connection_read(const struct connection *r, struct connection_facts *ret_fa
         if (atomic_load_explicit(&r->state, memory_order_acquire) != CONNECTION_LIVE)
             return false;
         uint32_t before = atomic_load_explicit(&r->seq, memory_order_acquire);
-        memcpy(ret_facts, &r->facts, sizeof *ret_facts);
-        atomic_thread_fence(memory_order_acquire);
-        uint32_t after = atomic_load_explicit(&r->seq, memory_order_relaxed);
-        if (before == after && before % 2 == 0) {
-            facts_end_texts(ret_facts);
-            *ret_last_activity_ms = atomic_load_explicit(&r->last_activity_ms, memory_order_relaxed);
+        facts_set(ret_facts, &r->who);
+        if (!is_same(&r->seq, before))
+            continue;
+        const struct shown *own = shown_of(r);
+        read_shown(own, ret_facts);
+        *ret_last_activity_ms = atomic_load_explicit(&own->last_activity_ms, memory_order_relaxed);
+        if (is_same(&r->seq, before)) /* else the slot is another connection's by now */
             return true;
-        }
     }
     return false;
 }
@@ -172,7 +251,7 @@ unsigned connections_count(const struct connections *c, int64_t user_id)
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         if (atomic_load_explicit(&c->v[i].state, memory_order_acquire) != CONNECTION_LIVE)
             continue;
-        n += user_id == 0 || c->v[i].facts.user_id == user_id;
+        n += user_id == 0 || c->v[i].who.user_id == user_id;
     }
     return n;
 }

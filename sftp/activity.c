@@ -1,11 +1,7 @@
 #include "sftp/activity.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/log.h"
 #include "base/metric.h"
-#include "base/str.h"
 #include "base/sys.h"
 
 void activity_touch(struct activity *a)
@@ -107,13 +103,6 @@ void activity_protocol(struct activity *a, const char *protocol, const char *com
     a->protocol = protocol;
     if (!a->record)
         return;
-    struct connection_facts *facts = malloc(sizeof(*facts));
-    if (!facts)
-        return;
-    memcpy(facts, &a->record->facts, sizeof(*facts)); /* we are the only writer */
-    str_set(facts->protocol, sizeof(facts->protocol), protocol);
-    str_set(facts->command, sizeof(facts->command), command);
-    connection_publish(a->record, facts);
+    connection_show(a->record, protocol, command);
     activity_touch(a);
-    free(facts);
 }

@@ -7,7 +7,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -40,7 +39,7 @@ static void kill_late(struct sftpd *s)
     mutex_lock(&s->lock);
     for (struct session *n = s->sessions; n; n = n->next)
         if (n->deadline_ns && now > n->deadline_ns && n->pidfd >= 0) {
-            IGNORE(syscall(SYS_pidfd_send_signal, n->pidfd, SIGKILL, NULL, 0), "it may have ended just now");
+            session_kill(n);
             n->deadline_ns = 0;
         }
     mutex_unlock(&s->lock);
@@ -69,7 +68,9 @@ static void serve_listener(struct sftpd *s)
 
 static void serve_session(struct sftpd *s, struct session *n)
 {
-    if (!session_serve(s, n) || broker_watch(s, &n->watched, true) < 0)
+    if (n->ending)
+        session_gone(s, n);
+    else if (!session_serve(s, n) || broker_watch(s, &n->watched, true) < 0)
         session_end(s, n);
 }
 
@@ -223,11 +224,8 @@ void sftpd_stop(struct sftpd *s)
         IGNORE(eventfd_write(s->stop.fd, 1), "a full counter wakes as well");
     for (size_t i = 0; i < s->workers_n; i++)
         pthread_join(s->workers[i], NULL);
-    while (s->sessions) {
-        if (s->sessions->pidfd >= 0)
-            IGNORE(syscall(SYS_pidfd_send_signal, s->sessions->pidfd, SIGKILL, NULL, 0), "it may have ended");
-        session_end(s, s->sessions);
-    }
+    while (s->sessions)
+        session_end_wait(s, s->sessions);
     IGNORE(listener_gone(s), "no other follows");
     fd_close(&s->epoll);
     fd_close(&s->stop.fd);
@@ -240,9 +238,14 @@ void sftpd_stop(struct sftpd *s)
 
 static void ask_to_close(struct session *n, const char *reason) /* under the lock */
 {
+    uint64_t end = sys->now_ns() + (uint64_t)CLOSE_GRACE_S * 1000000000;
+
     atomic_store_explicit(&n->record->close_requested, 1, memory_order_relaxed);
-    IGNORE(session_tell_close(n, reason), "the deadline deals with one that does not listen");
-    n->deadline_ns = sys->now_ns() + (uint64_t)CLOSE_GRACE_S * 1000000000;
+    if (n->ending)
+        return;
+    if (session_tell_close(n, reason) < 0)
+        session_kill(n); /* it does not read */
+    n->deadline_ns = n->deadline_ns ? MIN(n->deadline_ns, end) : end;
 }
 
 int sftpd_close_connection(struct sftpd *s, const char *id)

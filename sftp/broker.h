@@ -2,10 +2,14 @@
  *
  *   any worker ──► epoll (one shot) ──► the listener's socket: a new session          broker.c
  *                                   ──► a session's socket: one question, one answer  broker_session.c
+ *                                   ──► the end of a session's process                broker_end.c
  *                                   ──► the tick: deadlines, the listener's restart
  *
  * Each worker takes one event at a time, so at most that many passwords are hashed at once; what waits is bounded
  * by the listener's limit of unauthenticated connections.
+ *
+ * A session may be in a stranger's hands: nothing waits for it to read, and its end is that of its process. One that
+ * gives up the socket, breaks the protocol or does not read is killed.
  *
  * Locks: `lock` guards the list and what close requests read; it is never held across a hash, the store or a file. */
 #pragma once
@@ -30,7 +34,8 @@ struct watched {
 
 /* One connection. Between two events it belongs to nobody, during one to the worker that has it. */
 struct session {
-    struct watched watched; /* first */
+    struct watched watched; /* first; of its socket, when `ending` of its process */
+    bool ending;            /* guarded by the lock; killed, and its process is waited for */
     struct session *next;   /* guarded by the lock */
     struct session **link;
     int pidfd; /* -1: it was gone already */
@@ -71,8 +76,16 @@ struct sftpd {
 
 /* broker_session.c: deals with one message. false: the session is over. */
 bool session_serve(struct sftpd *s, struct session *n);
-void session_end(struct sftpd *s, struct session *n); /* frees it and its record */
 int session_tell_close(struct session *n, const char *reason);
+
+/* broker_end.c */
+void session_log_refusal(const struct session *n, const char *method, const char *username, const char *why);
+
+/* A session is over when its process is: only then its record is another's. */
+void session_kill(const struct session *n);
+void session_end(struct sftpd *s, struct session *n);      /* kills it; n may be freed already at return */
+void session_gone(struct sftpd *s, struct session *n);     /* its process has ended: frees it and its record */
+void session_end_wait(struct sftpd *s, struct session *n); /* both, without a worker */
 
 /* broker_listener.c */
 int listener_spawn(struct sftpd *s) MUST_CHECK;

@@ -205,6 +205,10 @@ static struct session *session_new(struct sftpd *s, struct packet_in *in)
     address_of(n->remote, n->address, sizeof(n->address));
     n->record = &s->o.connections->v[record];
     n->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (n->pidfd < 0 && errno != ESRCH) {
+        log_fail(-errno, "a session that could not be ended later is ended now");
+        IGNORE(kill(pid, SIGKILL), "it may have ended just now");
+    }
     /* The session ends itself at the grace time; this is for one that does not. */
     n->deadline_ns = sys->now_ns() + ((uint64_t)s->login_grace_s + 10) * 1000000000;
     return n;

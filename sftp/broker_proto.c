@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_n)
+static int send_message(int fd, const struct queue *message, const int *fds, size_t fds_n, int flags)
 {
     union {
         struct cmsghdr align;
@@ -25,9 +25,19 @@ int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_
     }
     ssize_t n;
     do
-        n = fds_n > 0 ? sendmsg(fd, &m, MSG_NOSIGNAL) : send(fd, iov.iov_base, iov.iov_len, MSG_NOSIGNAL);
+        n = fds_n > 0 ? sendmsg(fd, &m, flags) : send(fd, iov.iov_base, iov.iov_len, flags);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : 0;
+}
+
+int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_n)
+{
+    return send_message(fd, message, fds, fds_n, MSG_NOSIGNAL);
+}
+
+int broker_send_now(int fd, const struct queue *message, const int *fds, size_t fds_n)
+{
+    return send_message(fd, message, fds, fds_n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void take_fds(struct msghdr *m, int ret_fds[BROKER_FDS_MAX])

@@ -46,6 +46,9 @@ enum verdict {
 /* broker_send - one message with up to BROKER_FDS_MAX descriptors (borrowed). 0, -EPIPE, -EAGAIN, … */
 int broker_send(int fd, const struct queue *message, const int *fds, size_t fds_n) MUST_CHECK;
 
+/* broker_send_now - the same without waiting for a peer that does not read: -EAGAIN. The broker's, towards sessions. */
+int broker_send_now(int fd, const struct queue *message, const int *fds, size_t fds_n) MUST_CHECK;
+
 /* broker_receive - one message into buf; descriptors are owned, -1 where there is none. Returns its length, 0 at the
  * end of the connection, -EAGAIN, -EBADMSG (too long). ret_fds NULL: descriptors are not received. */
 ssize_t broker_receive(int fd, void *buf, size_t room, int *ret_fds) MUST_CHECK;

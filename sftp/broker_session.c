@@ -29,19 +29,6 @@ static unsigned tries_max(const struct sftpd *s)
     return n ? n : TRIES_DEFAULT;
 }
 
-static void log_refusal(const struct session *n, const struct attempt *a)
-{
-    const struct log_field fields[] = {
-        { "client_ip", n->address, 0 },
-        { "username", a->username ? a->username : "", 0 },
-        { "login_type", a->method, 0 },
-        { "protocol", "SSH", 0 },
-        { "error", a->reason ? a->reason : error_text(a->r), 0 },
-        { 0 },
-    };
-    log_fields(LOG_INFO, "connection_failed", fields, NULL);
-}
-
 /* The user's record for the session: rights and limits, nothing that proves or tells who they are elsewhere. */
 static int record_memfd(const struct user *u)
 {
@@ -82,6 +69,7 @@ static int home_open(const struct sftpd *s, const char *username)
     return sys_open_beneath(mount, username, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
+/* By the list: it is what the broker itself has seen, and a session is in it until its process has ended. */
 static bool has_too_many_sessions(struct sftpd *s, const struct user *u) REQUIRES(s->lock);
 static bool has_too_many_sessions(struct sftpd *s, const struct user *u)
 {
@@ -90,8 +78,7 @@ static bool has_too_many_sessions(struct sftpd *s, const struct user *u)
         return false;
     for (const struct session *n = s->sessions; n; n = n->next)
         own += n->user_id == u->id;
-    unsigned shown = connections_count(s->o.connections, u->id);
-    return MAX(own, shown) >= (uint64_t)u->max_sessions;
+    return own >= (uint64_t)u->max_sessions;
 }
 
 static void publish(struct session *n, const struct user *u, const char *client_version)
@@ -146,7 +133,7 @@ static int answer_verdict(struct sftpd *s, struct session *n, enum verdict v, co
         packet_put_u32(&q, u->gid > 0 ? (uint32_t)u->gid : s->service_gid);
         packet_put_text(&q, strbuf_ok(&host_path) == 0 ? host_path.s : "");
     }
-    int r = broker_send(n->watched.fd, &q, fds, v == VERDICT_IN ? 2 : 0);
+    int r = broker_send_now(n->watched.fd, &q, fds, v == VERDICT_IN ? 2 : 0);
     queue_done(&q);
     strbuf_done(&host_path);
     return r;
@@ -185,6 +172,8 @@ static bool attempt_end(struct sftpd *s, struct session *n, struct attempt *a, c
     metric_add(a->attempts, 0, 1);
     if (a->r == 0 && let_in(s, n, a, client_version) < 0 && a->r == 0)
         a->r = -EPIPE;
+    if (a->r < 0 && n->logged_in)
+        return false; /* it does not read what it has asked for */
     metric_add(a->r == 0 ? M_LOGIN_OK : M_LOGIN_KO, 0, 1);
     metric_add(a->r == 0 ? a->ok : a->ko, 0, 1);
     if (a->r == 0) {
@@ -192,7 +181,7 @@ static bool attempt_end(struct sftpd *s, struct session *n, struct attempt *a, c
         tell_login(s, &a->user);
         return true;
     }
-    log_refusal(n, a);
+    session_log_refusal(n, a->method, a->username, a->reason ? a->reason : error_text(a->r));
     enum verdict v = ++n->tries >= tries_max(s) ? VERDICT_OVER : VERDICT_NO;
     return answer_verdict(s, n, v, NULL, NULL) == 0;
 }
@@ -264,7 +253,7 @@ static bool serve_offer(struct sftpd *s, struct session *n, struct packet_in *in
     a.r = login_key_known(s->login, a.username, blob, len, n->address, &a.user, &a.reason);
     enum verdict v = a.r == 0 ? VERDICT_YES : ++n->tries >= tries_max(s) ? VERDICT_OVER : VERDICT_NO;
     if (a.r < 0)
-        log_refusal(n, &a);
+        session_log_refusal(n, a.method, a.username, a.reason ? a.reason : error_text(a.r));
     attempt_done(&a);
     return answer_verdict(s, n, v, NULL, NULL) == 0;
 }
@@ -291,7 +280,7 @@ static bool serve_sign(struct sftpd *s, struct session *n, struct packet_in *in)
     }
     packet_put_u8(&q, SAY_SIGNED);
     packet_put_bytes(&q, sig, ok ? sig_len : 0);
-    int r = broker_send(n->watched.fd, &q, NULL, 0);
+    int r = broker_send_now(n->watched.fd, &q, NULL, 0);
     queue_done(&q);
     return r == 0;
 }
@@ -322,32 +311,16 @@ bool session_serve(struct sftpd *s, struct session *n)
     struct packet_in in = { .p = buf, .left = (size_t)len };
     uint8_t type = packet_u8(&in);
     bool goes_on = false;
-    for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
-        if (questions[i].type == type && (questions[i].after_login || (!n->logged_in && n->id_len > 0)) &&
-            n->tries < tries_max(s))
+    for (size_t i = 0; i < ARRAY_SIZE(questions); i++) {
+        if (questions[i].type != type || (!questions[i].after_login && (n->logged_in || n->id_len == 0)))
+            continue;
+        if (n->logged_in || n->tries < tries_max(s))
             goes_on = questions[i].serve(s, n, &in);
+        else /* it says goodbye to its client, who still asks; the deadline ends it */
+            goes_on = answer_verdict(s, n, VERDICT_OVER, NULL, NULL) == 0;
+    }
     OPENSSL_cleanse(buf, (size_t)len);
     return goes_on;
-}
-
-void session_end(struct sftpd *s, struct session *n)
-{
-    if (!n->tried) {
-        struct attempt none = { .method = "no_auth_tryed", .r = -EACCES, .reason = "no login was tried" };
-        metric_add(M_NO_AUTH, 0, 1);
-        log_refusal(n, &none);
-    }
-    mutex_lock(&s->lock);
-    *n->link = n->next;
-    if (n->next)
-        n->next->link = n->link;
-    mutex_unlock(&s->lock);
-    if (n->logged_in)
-        log_info("connection %s ended", n->connection_id);
-    connection_free(n->record);
-    fd_close(&n->watched.fd);
-    fd_close(&n->pidfd);
-    free(n);
 }
 
 int session_tell_close(struct session *n, const char *reason)
@@ -355,7 +328,7 @@ int session_tell_close(struct session *n, const char *reason)
     struct queue q = QUEUE(4096);
     packet_put_u8(&q, SAY_CLOSE);
     packet_put_text(&q, reason);
-    int r = broker_send(n->watched.fd, &q, NULL, 0);
+    int r = broker_send_now(n->watched.fd, &q, NULL, 0);
     queue_done(&q);
     return r;
 }

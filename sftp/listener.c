@@ -47,6 +47,7 @@ struct child {
     pid_t pid; /* 0: free; INHERITED */
     struct connection *record;
     struct in6_addr address;
+    bool is_ours;     /* the record: the broker does not know it */
     int64_t since_ms; /* INHERITED: when it logged in; another time: the record is another's now */
 };
 
@@ -289,7 +290,7 @@ static void forget_inherited(struct listener *l)
     for (size_t i = 0; i < l->children_top; i++) {
         struct child *c = &l->children[i];
         bool live = c->pid && atomic_load_explicit(&c->record->state, memory_order_acquire) == CONNECTION_LIVE;
-        if (c->pid == INHERITED && (!live || c->record->facts.connect_ms != c->since_ms))
+        if (c->pid == INHERITED && (!live || c->record->who.connect_ms != c->since_ms))
             c->pid = 0;
     }
 }
@@ -348,6 +349,13 @@ static void child_crashed(struct listener *l, pid_t pid, int status)
     l->crashes += WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM;
 }
 
+static void child_ended(struct child *c)
+{
+    if (c->is_ours)
+        connection_free(c->record);
+    *c = (struct child){ 0 };
+}
+
 static void reap(struct listener *l)
 {
     struct signalfd_siginfo info;
@@ -360,7 +368,7 @@ static void reap(struct listener *l)
             child_crashed(l, pid, status);
         for (size_t i = 0; i < l->children_top; i++)
             if (l->children[i].pid == pid)
-                l->children[i].pid = 0;
+                child_ended(&l->children[i]);
     }
     while (l->children_top > 0 && !l->children[l->children_top - 1].pid)
         l->children_top--;
@@ -432,10 +440,10 @@ static void fork_session(struct listener *l, int fd, const struct sockaddr_stora
     close(pair[1]); /* a session that the broker does not know reads the end and ends */
     if (r < 0)
         log_fail(r, "cannot start a session for %s", remote);
-    if (r < 0)
+    if (pid < 0)
         connection_free(record);
     if (pid > 0) {
-        *child = (struct child){ .pid = pid, .record = record };
+        *child = (struct child){ .pid = pid, .record = record, .is_ours = r < 0 };
         address_get(peer, &child->address);
     }
 }

@@ -96,6 +96,9 @@ def test_a_stranger_gets_a_process_that_has_nothing(tally, user):
         assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
         assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and status["Seccomp_filters"] == "1"
         assert os.listdir(f"/proc/{pid}/root/") == [], "an empty root"
+        table = [m.split() for m in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines() if "tally-conn" in m]
+        assert len(table) == 1, "of the connection table what it does, not who it is nor who the others are"
+        assert int(table[0][2], 16) >= 4096 * 12288, "the second half"
         with pytest.raises(OSError):
             os.mkdir(f"/proc/{pid}/root/x")
         for space in ("mnt", "net", "ipc", "uts"):

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -153,9 +154,49 @@ static void a_session_keeps_only_its_own_record(void **state)
     assert_int_equal(connections_create(&t), 0);
     IGNORE(connection_claim(&t), "the first is somebody else's");
     struct connection *own = connection_claim(&t);
+    struct connection *first = t.v;
     assert_int_equal(connections_keep_only(&t, own), 0);
     connection_touch(own, 5); /* still mapped */
+    connection_show(own, "SCP", "scp -t /");
+    connection_transfer_end(own, connection_transfer_begin(own, true, "/f", 0, 6));
     assert_int_equal(t.fd, -1);
+    /* Who it is, it cannot write: that part, anybody's, is not mapped. */
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        assert_int_equal(msync(first + i, sizeof *first, MS_ASYNC), -1);
+        assert_int_equal(errno, ENOMEM);
+    }
+}
+
+static void a_session_that_lies_hides_nothing_but_its_transfers(void **state)
+{
+    struct connections t;
+    struct connection_facts f = { .username = "u", .remote_address = "192.0.2.1:5", .user_id = 7 }, got;
+    int64_t active;
+
+    (void)state;
+    assert_int_equal(connections_create(&t), 0);
+    struct connection *r = connection_claim(&t);
+    connection_publish(r, &f);
+    uint8_t *own = (uint8_t *)(r + CONNECTIONS_MAX); /* what a session has of it */
+    memset(own, 0xff, sizeof *r);
+    assert_true(connection_read(r, &got, &active));
+    assert_string_equal(got.username, "u");
+    assert_string_equal(got.remote_address, "192.0.2.1:5");
+    assert_int_equal(got.user_id, 7);
+    assert_int_equal(connections_count(&t, 7), 1);
+    for (size_t i = 0; i < TRANSFERS_MAX; i++)
+        assert_int_equal(got.transfers[i].active, 0);
+    memset(own, 0xfe, sizeof *r); /* texts without an end */
+    assert_true(connection_read(r, &got, &active));
+    assert_in_range(strlen(got.protocol), 1, sizeof got.protocol - 1);
+    assert_in_range(strlen(got.transfers[0].path), 1, CONNECTION_PATH_MAX - 1);
+    connection_free(r);
+    assert_ptr_equal(connection_claim(&t), r);
+    connection_publish(r, &f);
+    assert_true(connection_read(r, &got, &active)); /* nothing is left for the next one */
+    assert_string_equal(got.command, "");
+    assert_int_equal(got.transfers[0].active, 0);
+    connections_detach(&t);
 }
 
 /* ---- the usage map ---- */
@@ -251,6 +292,7 @@ int main(void)
         cmocka_unit_test(the_table_ends_at_its_last_record),
         cmocka_unit_test(transfers_beyond_the_last_are_not_shown_and_do_no_harm),
         cmocka_unit_test(a_session_keeps_only_its_own_record),
+        cmocka_unit_test(a_session_that_lies_hides_nothing_but_its_transfers),
         cmocka_unit_test(a_domain_is_found_by_kind_and_id),
         cmocka_unit_test(a_map_of_another_version_is_refused),
         cmocka_unit_test(descriptors_are_named_and_taken_once),
