@@ -28,7 +28,7 @@ const struct route routes[] = {
       NULL, .handle = on_status_get },
 
     { "GET", "/connections", "get_connections", ADM_VIEW_CONNS, NULL, &connection_schema, 0, NULL, 200, NULL,
-      RUNS_INLINE, 0, NULL, .handle = on_connections_list, .is_list = true },
+      RUNS_WORKER, FAILS_503, NULL, .handle = on_connections_list, .is_list = true },
     { "DELETE", "/connections/{connectionID}", "close_connection", ADM_CLOSE_CONNS, NULL, &message_schema, 0, NULL, 200,
       "Connection closed", RUNS_WORKER, FAILS_404 | FAILS_503, NULL, .handle = on_connection_delete },
 

@@ -118,6 +118,13 @@ static const struct field transfer_fields[] = {
 };
 static const struct schema transfer_schema = SCHEMA("Transfer", struct transfer_shape, transfer_fields);
 
+static void number_write(const void *member, struct json_out *out)
+{
+    json_int(out, **(const int64_t *const *)member);
+}
+
+static const struct field_codec number_codec = { .write = number_write, .is_empty = pointer_is_null };
+
 static const struct field connection_fields[] = {
     F_STRING(struct connection_shape, username),
     F_STRING(struct connection_shape, connection_id),
@@ -128,6 +135,9 @@ static const struct field connection_fields[] = {
     F_STRING(struct connection_shape, protocol),
     F_OBJECTS(struct connection_shape, active_transfers, .sub = &transfer_schema, .flags = FIELD_OMIT_EMPTY),
     F_STRING(struct connection_shape, command, .flags = FIELD_OMIT_EMPTY),
+    F_STRING(struct connection_shape, process, .flags = FIELD_OMIT_EMPTY),
+    F_CUSTOM(struct connection_shape, pid, &number_codec, .flags = FIELD_OMIT_EMPTY),
+    F_CUSTOM(struct connection_shape, uid, &number_codec, .flags = FIELD_OMIT_EMPTY),
 };
 const struct schema connection_schema = SCHEMA("ConnectionStatus", struct connection_shape, connection_fields);
 

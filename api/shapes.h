@@ -61,6 +61,8 @@ struct connection_shape {
     char *protocol;
     struct objects active_transfers; /* struct transfer_shape */
     char *command;
+    char *process;
+    const int64_t *pid, *uid; /* NULL: not of this protocol */
 };
 
 struct version_shape {

@@ -74,6 +74,7 @@ struct vfs_config {
     char *mount;
     bool in_place;    /* true is refused: not there yet */
     bool passthrough; /* false: never, for tests and comparison */
+    uint32_t max_open_files;
 };
 
 struct ledger_config {

@@ -236,6 +236,9 @@ static const struct field vfs_keys[] = {
            .help = "mount the counted view over each home itself; true is not available yet"),
     F_BOOL(struct vfs_config, passthrough, .fallback = "true",
            .help = "false: never let the kernel read and map backing files itself"),
+    F_U32(struct vfs_config, max_open_files, .min = 64, .max = 262144, .fallback = "262144",
+          .help = "files that may be open in all homes together; nobody gets more than half of them, less when many "
+                  "ask for all"),
 };
 static const struct schema vfs_schema = SCHEMA("vfs", struct vfs_config, vfs_keys, .check = vfs_check);
 

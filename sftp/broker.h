@@ -39,6 +39,7 @@ struct session {
     struct session *next;   /* guarded by the lock */
     struct session **link;
     int pidfd; /* -1: it was gone already */
+    uint32_t pid;
     struct connection *record;
     char remote[72], local[72]; /* ip:port */
     char address[64];           /* ip */

@@ -93,6 +93,7 @@ static void publish(struct session *n, const struct user *u, const char *client_
     str_set(f->remote_address, sizeof(f->remote_address), n->remote);
     f->connect_ms = sys->wall_ms();
     f->user_id = u->id;
+    f->pid = n->pid;
     connection_publish(n->record, f);
     free(f);
 }

@@ -8,6 +8,7 @@
 
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "ledger/ledger.h"
 #include "tallyd/service.h"
 #include "vfs/vfs.h"
@@ -95,6 +96,58 @@ static int ask_status(struct vfs_role *v, struct json_object *args, struct json_
     return 0;
 }
 
+/* One page of the list: entries from "pos" on, as many as a message surely takes, and where to go on (0: that was all).
+ * JSON makes up to six bytes of one. */
+enum { PAGE_BYTES = CONTROL_MAX - 4096, ENTRY_BYTES = 256, JSON_ESCAPED = 6 };
+
+static void text_printable(char *s)
+{
+    if (!str_is_utf8(s, strlen(s)))
+        for (; *s != '\0'; s++)
+            *s = (unsigned char)*s < 0x80 ? *s : '?';
+}
+
+static size_t writer_bytes(const struct vfs_writer *w)
+{
+    return ENTRY_BYTES + JSON_ESCAPED * (strlen(w->username) + strlen(w->path) + strlen(w->process));
+}
+
+static struct json_object *writer_json(struct vfs_writer *w)
+{
+    text_printable(w->username);
+    text_printable(w->path);
+    text_printable(w->process);
+    return control_args("handle", 'i', (int64_t)w->handle, "username", 's', w->username, "path", 's', w->path,
+                        "process", 's', w->process, "pid", 'i', (int64_t)w->pid, "uid", 'i', (int64_t)w->uid, "bytes",
+                        'i', (int64_t)w->bytes, "since_ms", 'i', w->since_ms, "active_ms", 'i', w->active_ms, NULL);
+}
+
+static int ask_writers(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    struct json_object *list = json_object_new_array();
+    uint32_t pos = (uint32_t)json_number(args, "pos", 0), next = pos;
+    struct vfs_writer w;
+    size_t bytes = 0;
+    bool more;
+
+    while ((more = vfs_writer_next(v->vfs, &next, &w)) && (bytes += writer_bytes(&w)) <= PAGE_BYTES) {
+        json_object_array_add(list, writer_json(&w));
+        pos = next;
+    }
+    *ret = control_args("pos", 'i', more ? (int64_t)pos : INT64_C(0), NULL);
+    if (*ret == NULL) {
+        json_object_put(list);
+        return -ENOMEM;
+    }
+    return json_object_object_add(*ret, "writers", list) < 0 ? -ENOMEM : 0;
+}
+
+static int ask_writer_close(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    (void)ret;
+    return vfs_writer_close(v->vfs, (uint64_t)json_number(args, "handle", 0));
+}
+
 static int tell_user_changed(struct vfs_role *v, struct json_object *args, struct json_object **ret)
 {
     const char *name = json_text(args, "username");
@@ -126,9 +179,15 @@ static const struct {
     const char *name;
     int (*handle)(struct vfs_role *v, struct json_object *args, struct json_object **ret);
 } messages[] = {
-    { "scan_start", ask_scan_start }, { "scan_cancel", ask_scan_cancel },    { "usage_set", ask_usage_set },
-    { "status", ask_status },         { "user_changed", tell_user_changed }, { "folder_changed", tell_folder_changed },
+    { "scan_start", ask_scan_start },
+    { "scan_cancel", ask_scan_cancel },
+    { "usage_set", ask_usage_set },
+    { "status", ask_status },
+    { "user_changed", tell_user_changed },
+    { "folder_changed", tell_folder_changed },
     { "reload", tell_reload },
+    { "writers", ask_writers },
+    { "writer_close", ask_writer_close },
 };
 
 static void message(void *arg, struct control *c, const struct control_message *m)

@@ -54,7 +54,7 @@ struct call call_begin(fuse_req_t req, enum op op)
 
     return (struct call){ .req = req,
                           .vfs = fuse_req_userdata(req),
-                          .who = { .uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask },
+                          .who = { .uid = ctx->uid, .gid = ctx->gid, .pid = (uint32_t)ctx->pid, .umask = ctx->umask },
                           .op = op,
                           .unique = unique & ~UNIQUE_RESENT,
                           .is_resent = (unique & UNIQUE_RESENT) != 0 };

@@ -56,6 +56,7 @@ extern const char *const op_names[OPS + 1]; /* ends with NULL */
 struct caller {
     uid_t uid;
     gid_t gid;
+    uint32_t pid; /* of the thread */
     mode_t umask;
 };
 

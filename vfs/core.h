@@ -15,6 +15,7 @@
 
 enum { DIR_LOCKS = 512 };
 
+struct backing_ids;
 struct homes;
 struct files;
 struct notices;
@@ -30,6 +31,7 @@ struct vfs {
     int fuse_fd; /* owned by the session */
 
     struct backings *backings;
+    struct backing_ids *backing_ids;
     struct fd_cache *fds;
     struct pins *pins;
     struct homes *homes;

@@ -178,6 +178,14 @@ static ssize_t write_inside(struct vfs *v, const struct file *f, int fd, const v
     return n;
 }
 
+void file_written(const struct file *f, const struct caller *who, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&f->entry->bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&f->entry->active_ms, sys->wall_ms(), memory_order_relaxed);
+    if (atomic_load_explicit(&f->entry->pid, memory_order_relaxed) != who->pid)
+        atomic_store_explicit(&f->entry->pid, who->pid, memory_order_relaxed);
+}
+
 static int write_through(int fd, uint32_t flags)
 {
     if ((flags & O_DSYNC) == 0)
@@ -189,7 +197,8 @@ static int write_through(int fd, uint32_t flags)
 ssize_t file_write(struct call *c, const struct file *f, const void *buf, size_t len, uint64_t off, uint32_t flags)
 {
     bool append = (flags & O_APPEND) != 0;
-    int fd = inode_fd(c->vfs, f->inode, true);
+    CLEANUP(inode_fd_put) struct inode_fd opened = inode_fd(c->vfs, f->inode, true);
+    int fd = opened.fd;
     ssize_t n = -EAGAIN;
 
     if (fd < 0 || len == 0)
@@ -237,7 +246,8 @@ int file_truncate(struct vfs *v, const struct node *n, uint64_t size)
 
 int file_fallocate(struct vfs *v, const struct file *f, int mode, uint64_t off, uint64_t len)
 {
-    int fd = inode_fd(v, f->inode, true);
+    CLEANUP(inode_fd_put) struct inode_fd opened = inode_fd(v, f->inode, true);
+    int fd = opened.fd;
     struct grow g;
 
     if (fd < 0)
@@ -279,39 +289,39 @@ static ssize_t copy_grown(struct grow *g, int from, uint64_t from_off, uint64_t 
 ssize_t file_copy_range(struct vfs *v, const struct file *from, uint64_t from_off, const struct file *to,
                         uint64_t to_off, size_t len)
 {
-    int from_fd = inode_fd(v, from->inode, false);
-    int to_fd = inode_fd(v, to->inode, true);
+    CLEANUP(inode_fd_put) struct inode_fd from_fd = inode_fd(v, from->inode, false);
+    CLEANUP(inode_fd_put) struct inode_fd to_fd = inode_fd(v, to->inode, true);
     struct grow g;
 
-    if (from_fd < 0 || to_fd < 0)
-        return MIN(from_fd, to_fd);
-    int r = grow_begin(&g, v, to->node, to_fd, node_slot(from->node));
+    if (from_fd.fd < 0 || to_fd.fd < 0)
+        return MIN(from_fd.fd, to_fd.fd);
+    int r = grow_begin(&g, v, to->node, to_fd.fd, node_slot(from->node));
     if (r < 0)
         return r;
-    ssize_t n = copy_grown(&g, from_fd, from_off, to_off, len);
+    ssize_t n = copy_grown(&g, from_fd.fd, from_off, to_off, len);
     grow_tell(v, &g, to->node);
     return n;
 }
 
 ssize_t file_read(struct vfs *v, const struct file *f, void *buf, size_t len, uint64_t off)
 {
-    int fd = inode_fd(v, f->inode, false);
+    CLEANUP(inode_fd_put) struct inode_fd fd = inode_fd(v, f->inode, false);
 
-    return fd < 0 ? fd : sys->pread(fd, buf, len, off);
+    return fd.fd < 0 ? fd.fd : sys->pread(fd.fd, buf, len, off);
 }
 
 int64_t file_lseek(struct vfs *v, const struct file *f, int64_t off, int whence)
 {
-    int fd = inode_fd(v, f->inode, false);
+    CLEANUP(inode_fd_put) struct inode_fd fd = inode_fd(v, f->inode, false);
 
-    return fd < 0 ? fd : sys->lseek(fd, off, whence);
+    return fd.fd < 0 ? fd.fd : sys->lseek(fd.fd, off, whence);
 }
 
 int file_fsync(struct vfs *v, const struct file *f, bool data_only)
 {
-    int fd = inode_fd(v, f->inode, false);
+    CLEANUP(inode_fd_put) struct inode_fd fd = inode_fd(v, f->inode, false);
 
-    return fd < 0 ? fd : sys->fsync(fd, data_only);
+    return fd.fd < 0 ? fd.fd : sys->fsync(fd.fd, data_only);
 }
 
 int file_kill_privileges(int fd)

@@ -10,17 +10,16 @@
  * Threads: any. */
 #pragma once
 
+#include "vfs/call.h"
 #include "vfs/node.h"
 
-struct call;
 struct inode; /* an inode that is open */
 
 struct file {
+    struct state_open *entry; /* borrowed, like the next */
+    struct inode *inode;      /* the open table's reference keeps it */
     uint32_t number;
-    uint32_t generation;
     uint64_t node;
-    uint32_t flags;      /* of open(2) */
-    struct inode *inode; /* borrowed: the open table's reference keeps it */
 };
 
 /* How an open file is served: what the reply to the kernel says. */
@@ -45,9 +44,11 @@ struct file_opening {
     uint64_t unique; /* of the request, to find the entry again when it is sent again */
     int rw_fd;       /* open for reading and writing, if the caller has one (moved, also on failure); else -1 */
     bool is_born;    /* by CREATE or TMPFILE */
+    struct caller who;
 };
 
-/* file_open - a new entry in the open table. -ENFILE: it is full; -ESTALE: the inode is gone, or it has no name and
+/* file_open - a new entry in the open table. -ENFILE: it is full; -EMFILE: this caller, or this home, has its share of
+ * it (shares.h); -ESTALE: the inode is gone, or it has no name and
  * there is no room any more to charge it again: the kernel looks its path up once more. */
 int file_open(struct vfs *v, const struct node *n, const struct file_opening *o, struct file_service *ret) MUST_CHECK;
 
@@ -56,6 +57,11 @@ bool file_reopened(struct vfs *v, uint64_t unique, uint64_t *ret_node, struct fi
 
 /* file_find - *ret is valid until the file's release. -EBADF. */
 int file_find(struct vfs *v, uint64_t fh, struct file *ret) MUST_CHECK;
+/* file_find_to_change - for what changes content or size: -EIO if the handle was revoked (writers.h). */
+int file_find_to_change(struct vfs *v, uint64_t fh, struct file *ret) MUST_CHECK;
+
+/* file_written - notes for the list of writers who wrote and how much: two stores into a line that is warm. */
+void file_written(const struct file *f, const struct caller *who, uint64_t bytes);
 
 /* file_release - a handle that is free already, or of another generation, is none of ours: nothing. */
 void file_release(struct vfs *v, uint64_t fh);

@@ -3,27 +3,20 @@
  * and the backing id are one critical section, so two first opens cannot make two ids (the kernel answers EIO to the
  * second).
  *
- * Backing ids live in the kernel's connection and survive us, so each is noted in the state. The note is written in two
- * steps around the ioctl: first "an id not below `lowest` is being made for this inode", then the id. Ids are given
- * out in rising order, so a successor that finds the first step alone opens a dummy, learns how far ids have come,
- * and closes all in between that nobody has noted. */
+ * Two things that strangers could use up are bounded. Places in the table: shares.h. Descriptors of this process: an
+ * inode keeps those that it has needed until its last close, but all together keep at most a part of what the process
+ * may have; beyond that one is opened for each use, which costs microseconds and refuses nobody. */
 #include "vfs/file_table.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 
-enum { BUCKETS = 4096 };
+#include "vfs/backing_ids.h"
+#include "vfs/shares.h"
+#include "vfs/vacant.h"
 
-/* linux/fuse.h of 6.9; Debian 12 has an older one */
-struct backing_map {
-    int32_t fd;
-    uint32_t flags;
-    uint64_t padding;
-};
-#define DEV_IOC_BACKING_OPEN  _IOW(229, 1, struct backing_map)
-#define DEV_IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)
+enum { BUCKETS = 4096, FDS_SHARE = 2, REFUSED_SAID_MS = 60000 };
 
 struct inode {
     struct inode *next;
@@ -42,12 +35,20 @@ struct bucket {
     struct inode *first;
 };
 
+/* An entry of the open table, in this process. */
+struct opened {
+    struct inode *inode; /* NULL: free */
+    struct held held;
+};
+
 struct files {
     struct bucket buckets[BUCKETS];
-    struct inode *of_number[STATE_OPENS];
-    _Atomic uint32_t next_open, next_backing; /* where to look for a free entry */
-    _Atomic uint64_t count;
-    _Atomic bool said_fallback;
+    struct opened opened[STATE_OPENS];
+    struct vacant vacant;
+    struct shares *shares;
+    _Atomic uint32_t fds; /* kept by inodes */
+    uint32_t fds_max;
+    _Atomic uint64_t refused_said_ms;
 };
 
 static struct bucket *bucket_of(struct vfs *v, slot_t slot)
@@ -55,21 +56,36 @@ static struct bucket *bucket_of(struct vfs *v, slot_t slot)
     return &v->files->buckets[slot % BUCKETS];
 }
 
+static uint32_t fds_allowed(void)
+{
+    struct rlimit l;
+
+    return getrlimit(RLIMIT_NOFILE, &l) < 0 ? 0 : (uint32_t)MIN(l.rlim_cur / FDS_SHARE, (rlim_t)STATE_OPENS);
+}
+
 int files_new(struct vfs *v, struct files **ret)
 {
+    uint32_t max = MIN(v->config->vfs.max_open_files, (uint32_t)STATE_OPENS);
     struct files *f = calloc(1, sizeof *f);
 
-    (void)v;
     if (f == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < BUCKETS; i++)
         mutex_init(&f->buckets[i].lock, RANK_INODES);
-    *ret = f;
-    return 0;
+    f->fds_max = fds_allowed();
+    int r = vacant_init(&f->vacant, STATE_OPENS);
+    if (r == 0)
+        r = shares_new(max, &f->shares);
+    if (r < 0)
+        files_free(f);
+    else
+        *ret = f;
+    return r;
 }
 
-static void inode_free(struct inode *i)
+static void inode_free(struct files *f, struct inode *i)
 {
+    f->fds -= (i->rd >= 0) + (i->wr >= 0);
     fd_close(&i->rd);
     fd_close(&i->wr);
     free(i);
@@ -82,16 +98,18 @@ void files_free(struct files *f)
     for (size_t b = 0; b < BUCKETS; b++) {
         for (struct inode *i = f->buckets[b].first, *next; i != NULL; i = next) {
             next = i->next;
-            inode_free(i);
+            inode_free(f, i);
         }
         mutex_done(&f->buckets[b].lock);
     }
+    shares_free(f->shares);
+    vacant_done(&f->vacant);
     free(f);
 }
 
 uint64_t files_count(const struct vfs *v)
 {
-    return v->files->count;
+    return shares_used(v->files->shares);
 }
 
 uint64_t inode_size(const struct inode *i)
@@ -102,85 +120,6 @@ uint64_t inode_size(const struct inode *i)
 void inode_size_seen(struct inode *i, uint64_t size)
 {
     atomic_store_explicit(&i->size_seen, size, memory_order_relaxed);
-}
-
-/* ---- backing ids ------------------------------------------------------------------------------------------------ */
-
-static int backing_ioctl_open(struct vfs *v, int fd)
-{
-    struct backing_map map = { .fd = fd };
-    int id = ioctl(v->fuse_fd, DEV_IOC_BACKING_OPEN, &map);
-
-    return id < 0 ? -errno : id;
-}
-
-static void backing_ioctl_close(struct vfs *v, int32_t id)
-{
-    uint32_t which = (uint32_t)id;
-
-    IGNORE(ioctl(v->fuse_fd, DEV_IOC_BACKING_CLOSE, &which), "an id that is gone is what we want");
-}
-
-static struct state_backing *backing_claim(struct vfs *v, slot_t slot, uint32_t *ret_at)
-{
-    struct files *f = v->files;
-    uint32_t start = atomic_fetch_add_explicit(&f->next_backing, 1, memory_order_relaxed);
-
-    for (uint32_t i = 0; i < STATE_BACKINGS; i++) {
-        uint32_t at = (start + i) % STATE_BACKINGS;
-        uint32_t none = SLOT_NONE;
-        if (!atomic_compare_exchange_strong(&v->state->backings[at].slot, &none, slot))
-            continue;
-        *ret_at = at;
-        return &v->state->backings[at];
-    }
-    return NULL;
-}
-
-static void backing_unclaim(struct state_backing *b)
-{
-    b->id = 0;
-    b->lowest = 0;
-    b->slot = SLOT_NONE;
-}
-
-static void highest_raise(struct state *s, int32_t id)
-{
-    int32_t was = s->highest_backing;
-
-    while (was < id && !atomic_compare_exchange_weak(&s->highest_backing, &was, id))
-        ;
-}
-
-/* The inode's id, or that it has none, for as long as it is open. */
-static void backing_make(struct vfs *v, struct inode *i, int fd)
-{
-    struct state_backing *b = backing_claim(v, i->slot, &i->backing_at);
-    int id = -ENOSPC;
-
-    if (b != NULL) {
-        b->generation = i->generation;
-        b->lowest = v->state->highest_backing + 1;
-        id = backing_ioctl_open(v, fd);
-        if (id > 0) {
-            b->id = id;
-            highest_raise(v->state, id);
-        } else {
-            backing_unclaim(b);
-        }
-    }
-    i->backing_id = MAX(id, 0);
-    i->no_backing = id <= 0;
-    if (id <= 0 && !atomic_exchange(&v->files->said_fallback, true))
-        log_warn("no passthrough for a file: %s; such files are read and written through the daemon", error_text(id));
-}
-
-static void backing_drop(struct vfs *v, struct inode *i)
-{
-    if (i->backing_id <= 0)
-        return;
-    backing_ioctl_close(v, i->backing_id);
-    backing_unclaim(&v->state->backings[i->backing_at]);
 }
 
 /* ---- open inodes ------------------------------------------------------------------------------------------------ */
@@ -219,52 +158,120 @@ static bool inode_put_locked(struct vfs *v, struct bucket *b, struct inode *i)
             break;
         }
     }
-    backing_drop(v, i);
+    if (i->backing_id > 0)
+        backing_id_drop(v, i->backing_id, i->backing_at);
     return true;
 }
 
-int inode_fd(struct vfs *v, struct inode *i, bool write)
+/* true: the inode may keep one more. */
+static bool fds_keep(struct files *f)
+{
+    if (f->fds++ < f->fds_max)
+        return true;
+    f->fds--;
+    return false;
+}
+
+static struct inode_fd inode_fd_locked(struct vfs *v, struct inode *i, bool write)
+{
+    int *kept = write || i->wr >= 0 ? &i->wr : &i->rd;
+
+    if (*kept >= 0)
+        return (struct inode_fd){ .fd = *kept };
+    int fd = record_open_fd(v->ledger, i->slot, i->generation, (write ? O_RDWR : O_RDONLY) | O_NONBLOCK);
+    if (fd < 0 || !fds_keep(v->files))
+        return (struct inode_fd){ .fd = fd, .is_own = fd >= 0 };
+    *kept = fd;
+    return (struct inode_fd){ .fd = fd };
+}
+
+struct inode_fd inode_fd(struct vfs *v, struct inode *i, bool write)
 {
     struct bucket *b = bucket_of(v, i->slot);
 
     mutex_lock(&b->lock);
-    int *fd = write || i->wr >= 0 ? &i->wr : &i->rd;
-    if (*fd < 0)
-        *fd = record_open_fd(v->ledger, i->slot, i->generation, (write ? O_RDWR : O_RDONLY) | O_NONBLOCK);
-    int got = *fd;
-    if (got < 0)
-        *fd = -1;
+    struct inode_fd got = inode_fd_locked(v, i, write);
     mutex_unlock(&b->lock);
     return got;
 }
 
-/* ---- the open table --------------------------------------------------------------------------------------------- */
-
-static int open_claim(struct vfs *v, uint32_t *ret_number)
+void inode_fd_put(struct inode_fd *f)
 {
-    struct files *f = v->files;
-    uint32_t start = atomic_fetch_add_explicit(&f->next_open, 1, memory_order_relaxed);
-
-    for (uint32_t i = 0; i < STATE_OPENS; i++) {
-        uint32_t number = (start + i) % STATE_OPENS;
-        uint32_t none = 0;
-        if (!atomic_compare_exchange_strong(&v->state->opens[number].used, &none, 1))
-            continue;
-        *ret_number = number;
-        return 0;
-    }
-    return -ENFILE;
+    if (f->is_own)
+        fd_close(&f->fd);
 }
 
-/* `used` is 1 while the entry is being written, 2 when it is whole. */
+/* ---- the open table --------------------------------------------------------------------------------------------- */
+
+static struct holders holders_of(uint32_t uid, const struct tree *tree)
+{
+    return (struct holders){ .id = { [SHARE_UID] = uid, [SHARE_TREE] = (uintptr_t)tree } };
+}
+
+static void say_refused(struct files *f, const struct node *n, uint32_t uid, int r, enum share_kind kind)
+{
+    uint64_t now = sys->now_ns() / 1000000;
+    uint64_t was = f->refused_said_ms;
+
+    if (was != 0 && now - was < REFUSED_SAID_MS)
+        return;
+    if (!atomic_compare_exchange_strong(&f->refused_said_ms, &was, now))
+        return;
+    if (r == -ENFILE)
+        log_warn("%u files are open, the most that vfs.max_open_files allows", shares_used(f->shares));
+    else if (kind == SHARE_UID)
+        log_warn("uid %u has its share of the files that may be open (%u are): it gets no more", uid,
+                 shares_used(f->shares));
+    else
+        log_warn("a home or folder (owner's id %lld) has its share of the files that may be open (%u are)",
+                 (long long)domain_id(tree_owner(n->at.tree)), shares_used(f->shares));
+}
+
+static int open_claim(struct vfs *v, const struct node *n, const struct file_opening *o, uint32_t *ret_number)
+{
+    struct files *f = v->files;
+    struct holders who = holders_of(o->who.uid, n->at.tree);
+    enum share_kind kind = SHARE_UID;
+    struct held held;
+    int r = share_take(f->shares, &who, false, &held, &kind);
+
+    if (r == 0 && !vacant_take(&f->vacant, ret_number)) {
+        share_give(f->shares, &held);
+        r = -ENFILE;
+    }
+    if (r < 0) {
+        say_refused(f, n, o->who.uid, r, kind);
+        return r;
+    }
+    f->opened[*ret_number].held = held;
+    state_raise(&v->state->opens_end, *ret_number + 1);
+    return 0;
+}
+
+static void open_unclaim(struct vfs *v, uint32_t number)
+{
+    v->state->opens[number].used = 0;
+    share_give(v->files->shares, &v->files->opened[number].held);
+    vacant_give(&v->files->vacant, number);
+}
+
+/* `used` is set last, when the entry is whole. */
 static void open_publish(struct state_open *e, uint64_t node, const struct file_opening *o)
 {
+    int64_t now_ms = sys->wall_ms();
+
     e->generation = e->generation + 1 == 0 ? 1 : e->generation + 1;
     e->unique = o->unique;
     e->node = node;
     e->flags = o->flags;
     e->is_born = o->is_born;
-    e->used = 2;
+    e->is_revoked = 0;
+    e->uid = o->who.uid;
+    e->pid = o->who.pid;
+    e->bytes = 0;
+    e->since_ms = now_ms;
+    e->active_ms = now_ms;
+    atomic_store_explicit(&e->used, 1, memory_order_release);
 }
 
 static struct file_service service_of(struct vfs *v, uint32_t number, const struct inode *i)
@@ -349,34 +356,44 @@ static void ledger_closed(struct vfs *v, slot_t slot, uint32_t generation, bool 
         fd_cache_drop(v->fds, slot);
 }
 
+/* The inode's object, with its backing id; takes the descriptor over, if it wants one. NULL: no memory. */
+static struct inode *inode_opened(struct vfs *v, const struct node *n, int *rw_fd)
+{
+    struct bucket *b = bucket_of(v, n->slot);
+
+    mutex_lock(&b->lock);
+    struct inode *i = inode_get_locked(b, n->slot, n->rec.generation);
+    if (i != NULL && v->passthrough && i->backing_id == 0 && !i->no_backing) {
+        int32_t id = backing_id_make(v, n->slot, n->rec.generation, n->fd, &i->backing_at);
+        i->backing_id = MAX(id, 0);
+        i->no_backing = id <= 0;
+    }
+    if (i != NULL && i->wr < 0 && *rw_fd >= 0 && fds_keep(v->files))
+        i->wr = take_fd(rw_fd);
+    mutex_unlock(&b->lock);
+    return i;
+}
+
 int file_open(struct vfs *v, const struct node *n, const struct file_opening *o, struct file_service *ret)
 {
     CLEANUP(fd_close) int rw_fd = o->rw_fd;
-    struct bucket *b = bucket_of(v, n->slot);
     uint32_t number;
-    int r = open_claim(v, &number);
+    int r = open_claim(v, n, o, &number);
 
     if (r < 0)
         return r;
     r = node_opened(v, n, o->is_born);
     if (r < 0) {
-        v->state->opens[number].used = 0;
+        open_unclaim(v, number);
         return r;
     }
-    mutex_lock(&b->lock);
-    struct inode *i = inode_get_locked(b, n->slot, n->rec.generation);
-    if (i != NULL && v->passthrough && i->backing_id == 0 && !i->no_backing)
-        backing_make(v, i, n->fd);
-    if (i != NULL && i->wr < 0)
-        i->wr = take_fd(&rw_fd);
-    mutex_unlock(&b->lock);
+    struct inode *i = inode_opened(v, n, &rw_fd);
     if (i == NULL) {
         ledger_closed(v, n->slot, n->rec.generation, false);
-        v->state->opens[number].used = 0;
+        open_unclaim(v, number);
         return -ENOMEM;
     }
-    v->files->of_number[number] = i;
-    v->files->count++;
+    v->files->opened[number].inode = i;
     open_publish(&v->state->opens[number], n->id, o);
     *ret = service_of(v, number, i);
     return 0;
@@ -384,12 +401,12 @@ int file_open(struct vfs *v, const struct node *n, const struct file_opening *o,
 
 bool file_reopened(struct vfs *v, uint64_t unique, uint64_t *ret_node, struct file_service *ret)
 {
-    for (uint32_t number = 0; number < STATE_OPENS; number++) {
+    for (uint32_t number = 0; number < v->state->opens_end; number++) {
         const struct state_open *e = &v->state->opens[number];
-        if (e->used != 2 || e->unique != unique || v->files->of_number[number] == NULL)
+        if (e->used == 0 || e->unique != unique || v->files->opened[number].inode == NULL)
             continue;
         *ret_node = e->node;
-        *ret = service_of(v, number, v->files->of_number[number]);
+        *ret = service_of(v, number, v->files->opened[number].inode);
         return true;
     }
     return false;
@@ -401,15 +418,18 @@ int file_find(struct vfs *v, uint64_t fh, struct file *ret)
 
     if (number >= STATE_OPENS)
         return -EBADF;
-    const struct state_open *e = &v->state->opens[number];
-    if (e->used != 2 || e->generation != (uint32_t)(fh >> 32) || v->files->of_number[number] == NULL)
+    struct state_open *e = &v->state->opens[number];
+    if (e->used == 0 || e->generation != (uint32_t)(fh >> 32) || v->files->opened[number].inode == NULL)
         return -EBADF;
-    *ret = (struct file){ .number = number,
-                          .generation = e->generation,
-                          .node = e->node,
-                          .flags = e->flags,
-                          .inode = v->files->of_number[number] };
+    *ret = (struct file){ .entry = e, .number = number, .node = e->node, .inode = v->files->opened[number].inode };
     return 0;
+}
+
+int file_find_to_change(struct vfs *v, uint64_t fh, struct file *ret)
+{
+    int r = file_find(v, fh, ret);
+
+    return r == 0 && ret->entry->is_revoked ? -EIO : r;
 }
 
 void file_release(struct vfs *v, uint64_t fh)
@@ -420,97 +440,58 @@ void file_release(struct vfs *v, uint64_t fh)
         return;
     struct bucket *b = bucket_of(v, f.inode->slot);
     struct inode *i = f.inode;
-    v->files->of_number[f.number] = NULL;
-    v->state->opens[f.number].used = 0;
-    v->files->count--;
+    v->files->opened[f.number].inode = NULL;
+    open_unclaim(v, f.number);
     mutex_lock(&b->lock);
     bool last = inode_put_locked(v, b, i);
     mutex_unlock(&b->lock);
     ledger_closed(v, node_slot(f.node), node_generation(f.node), last);
     if (last)
-        inode_free(i);
+        inode_free(v->files, i);
 }
 
 /* ---- after a crash ---------------------------------------------------------------------------------------------- */
 
-static void open_resume(struct vfs *v, uint32_t number)
+/* false: the entry is free, or nothing is known of its inode. */
+static bool open_resume(struct vfs *v, uint32_t number)
 {
-    struct state_open *e = &v->state->opens[number];
-    struct record_view rec;
+    const struct state_open *e = &v->state->opens[number];
     slot_t slot = node_slot(e->node);
+    struct record_view rec;
+    enum share_kind kind;
 
-    if (e->used != 2 || !record_view(v->ledger, slot, node_generation(e->node), &rec)) {
-        e->used = 0; /* half written: its request was not answered and comes again */
-        return;
+    if (e->used == 0 || !record_view(v->ledger, slot, node_generation(e->node), &rec))
+        return false;
+    struct holders who = holders_of(e->uid, rec.tree);
+    if (share_take(v->files->shares, &who, true, &v->files->opened[number].held, &kind) < 0)
+        return false;
+    v->files->opened[number].inode = inode_get_locked(bucket_of(v, slot), slot, rec.generation);
+    if (v->files->opened[number].inode == NULL) {
+        share_give(v->files->shares, &v->files->opened[number].held);
+        return false;
     }
-    v->files->of_number[number] = inode_get_locked(bucket_of(v, slot), slot, rec.generation);
-    if (v->files->of_number[number] == NULL)
-        return;
-    v->files->count++;
     record_lock(v->ledger, slot);
     record_opened_locked(v->ledger, slot);
     record_unlock(v->ledger, slot);
-}
-
-/* true: somebody has the inode open, and the id is theirs. */
-static bool backing_resume(struct vfs *v, uint32_t at)
-{
-    struct state_backing *b = &v->state->backings[at];
-    struct inode *i = b->id > 0 ? inode_find(bucket_of(v, b->slot), b->slot, b->generation) : NULL;
-
-    if (i == NULL)
-        return false;
-    i->backing_id = b->id;
-    i->backing_at = at;
     return true;
 }
 
-static bool backing_is_known(const struct state *s, int32_t id)
+static bool backing_adopted(struct vfs *v, slot_t slot, uint32_t generation, int32_t id, uint32_t at)
 {
-    for (uint32_t at = 0; at < STATE_BACKINGS; at++)
-        if (s->backings[at].slot != SLOT_NONE && s->backings[at].id == id)
-            return true;
-    return false;
-}
+    struct inode *i = inode_find(bucket_of(v, slot), slot, generation);
 
-/* Ids from `lowest` up that were made, but not noted. */
-static void backings_lost(struct vfs *v, int32_t lowest)
-{
-    CLEANUP(fd_close) int dummy = memfd_create("tally-dummy", MFD_CLOEXEC);
-    int now = dummy < 0 ? -EMFILE : backing_ioctl_open(v, dummy);
-
-    for (int32_t id = lowest; id < now; id++)
-        if (!backing_is_known(v->state, id))
-            backing_ioctl_close(v, id);
-    if (now > 0) {
-        backing_ioctl_close(v, now);
-        highest_raise(v->state, now);
-    }
-}
-
-static void backings_resume(struct vfs *v)
-{
-    int32_t lowest = INT32_MAX;
-
-    for (uint32_t at = 0; at < STATE_BACKINGS; at++) {
-        struct state_backing *b = &v->state->backings[at];
-        if (b->slot == SLOT_NONE || backing_resume(v, at))
-            continue;
-        if (b->id > 0)
-            backing_ioctl_close(v, b->id);
-        else if (b->lowest > 0)
-            lowest = MIN(lowest, b->lowest);
-        backing_unclaim(b);
-    }
-    if (lowest < INT32_MAX)
-        backings_lost(v, lowest);
+    if (i == NULL)
+        return false;
+    i->backing_id = id;
+    i->backing_at = at;
+    return true;
 }
 
 /* An inode that is open without an id has none because the kernel refused; it must stay so while it is open. */
 static void inodes_refused(struct vfs *v)
 {
-    for (uint32_t number = 0; number < STATE_OPENS; number++) {
-        struct inode *i = v->files->of_number[number];
+    for (uint32_t number = 0; number < v->state->opens_end; number++) {
+        struct inode *i = v->files->opened[number].inode;
         if (i != NULL && i->backing_id == 0)
             i->no_backing = true;
     }
@@ -519,9 +500,13 @@ static void inodes_refused(struct vfs *v)
 void files_resume(struct vfs *v)
 {
     records_reset_opens(v->ledger);
-    for (uint32_t number = 0; number < STATE_OPENS; number++)
-        if (v->state->opens[number].used != 0)
-            open_resume(v, number);
-    backings_resume(v);
+    vacant_resume(&v->files->vacant, v->state->opens_end);
+    for (uint32_t number = 0; number < v->state->opens_end; number++) {
+        if (open_resume(v, number))
+            continue;
+        v->state->opens[number].used = 0; /* never whole: its request was not answered and comes again */
+        vacant_give(&v->files->vacant, number);
+    }
+    backing_ids_resume(v, backing_adopted);
     inodes_refused(v);
 }

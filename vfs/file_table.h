@@ -3,9 +3,15 @@
 
 #include "vfs/file.h"
 
-/* inode_fd - a descriptor for reading, or for reading and writing; made when first asked for. Valid until the last
- * close. */
-int inode_fd(struct vfs *v, struct inode *i, bool write);
+/* A descriptor of an open inode: the inode's, or, when this process has no more to keep, the caller's. */
+struct inode_fd {
+    int fd; /* negative: errno */
+    bool is_own;
+};
+
+/* inode_fd - for reading, or for reading and writing; made when first asked for. */
+struct inode_fd inode_fd(struct vfs *v, struct inode *i, bool write);
+void inode_fd_put(struct inode_fd *f); /* for CLEANUP */
 
 /* The size that was seen last: a guess, only for choosing a lock. */
 uint64_t inode_size(const struct inode *i);

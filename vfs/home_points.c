@@ -5,6 +5,7 @@
  * name, since directories may come and go beneath the mount. Homes have few points, so they are searched one by one.
  *
  * A folder's name hides a real entry of the same name; a name on the way hides a real entry that is no directory. */
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,4 +261,22 @@ uint64_t point_parent(struct vfs *v, uint64_t node)
     }
     rwlock_unlock(&h->lock);
     return parent;
+}
+
+bool branch_named(struct vfs *v, const struct tree *tree, uint32_t view, char *ret_user, size_t user_room,
+                  char *ret_path, size_t path_room)
+{
+    CLEANUP(strbuf_done) struct strbuf path = STRBUF(PATH_MAX);
+    struct homes *h = v->homes;
+
+    rwlock_lock_shared(&h->lock);
+    const struct branch *b = branch_get(h, tree, view);
+    if (b != NULL) {
+        str_set(ret_user, user_room, b->home->username);
+        if (b->point >= 0)
+            IGNORE(point_path(b->home, b->point, &path), "a path that is too long is cut");
+    }
+    rwlock_unlock(&h->lock);
+    str_set(ret_path, path_room, path.s != NULL ? path.s : "");
+    return b != NULL;
 }

@@ -47,6 +47,11 @@ void folder_refresh(struct vfs *v, const char *name, int64_t id);
  * false: nobody sees this tree. */
 bool place_find(struct vfs *v, struct tree *tree, uint32_t view, struct place *ret);
 
+/* branch_named - whose the branch is, and its path in that home: "" for the home itself, else "/a/folder". false:
+ * nobody sees this tree. */
+bool branch_named(struct vfs *v, const struct tree *tree, uint32_t view, char *ret_user, size_t user_room,
+                  char *ret_path, size_t path_room);
+
 /* branches_each - node ids under which an inode may be known: one for each branch of the tree but `not_view`. */
 void branches_each(struct vfs *v, struct tree *tree, uint32_t not_view, void (*fn)(void *arg, uint32_t view),
                    void *arg);

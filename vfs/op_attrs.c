@@ -2,6 +2,7 @@
 #include <linux/limits.h>
 
 #include "vfs/attr.h"
+#include "vfs/file.h"
 #include "vfs/op_rows.h"
 #include "vfs/transport.h"
 
@@ -18,11 +19,13 @@ void vop_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void vop_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int what, struct fuse_file_info *fi)
 {
+    struct file f;
     struct stat st;
     CALL(c, OP_SETATTR);
 
-    (void)fi;
-    c.r = attr_set(&c, ino, attr, what, &st);
+    c.r = (what & FUSE_SET_ATTR_SIZE) && fi != NULL ? file_find_to_change(c.vfs, fi->fh, &f) : 0;
+    if (c.r == 0)
+        c.r = attr_set(&c, ino, attr, what, &st);
     if (c.r == 0)
         ANSWER(c, fuse_reply_attr(req, &st, KEEP_LONG_S));
 }

@@ -36,7 +36,7 @@ static bool kills_privileges(const struct fuse_file_info *fi)
 /* Opening an existing file, with O_TRUNC as one operation. */
 static int open_node(struct call *c, const struct node *n, const struct fuse_file_info *fi, struct file_service *ret)
 {
-    const struct file_opening o = { .flags = (uint32_t)fi->flags, .unique = c->unique, .rw_fd = -1 };
+    const struct file_opening o = { .flags = (uint32_t)fi->flags, .unique = c->unique, .rw_fd = -1, .who = c->who };
     struct stat st;
     int r = sys->fstatat(n->fd, "", &st, AT_EMPTY_PATH);
 
@@ -113,7 +113,7 @@ static int create_existing(struct call *c, fuse_ino_t parent, const char *name, 
 static int create_new(struct call *c, fuse_ino_t parent, const struct making *m, struct fuse_file_info *fi)
 {
     CLEANUP(node_put) struct node n = NODE_EMPTY;
-    struct file_opening o = { .flags = m->flags, .unique = c->unique, .rw_fd = -1, .is_born = true };
+    struct file_opening o = { .flags = m->flags, .unique = c->unique, .rw_fd = -1, .is_born = true, .who = c->who };
     struct file_service s;
     struct stat st;
     int r = dir_make(c, parent, m, &n, &st, &o.rw_fd);
@@ -166,8 +166,8 @@ static ssize_t write_as_asked(struct call *c, const struct file *f, const char *
                               const struct fuse_file_info *fi)
 {
     if (kills_privileges(fi)) {
-        int fd = inode_fd(c->vfs, f->inode, true);
-        int r = fd < 0 ? fd : file_kill_privileges(fd);
+        CLEANUP(inode_fd_put) struct inode_fd fd = inode_fd(c->vfs, f->inode, true);
+        int r = fd.fd < 0 ? fd.fd : file_kill_privileges(fd.fd);
         if (r < 0)
             return r;
     }
@@ -180,11 +180,13 @@ void vop_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t len, off_
     CALL(c, OP_WRITE);
 
     (void)ino;
-    c.r = file_find(c.vfs, fi->fh, &f);
+    c.r = file_find_to_change(c.vfs, fi->fh, &f);
     ssize_t n = c.r < 0 ? c.r : write_as_asked(&c, &f, buf, len, off, fi);
     c.r = (int)MIN(n, 0);
-    if (n >= 0)
-        ANSWER(c, fuse_reply_write(req, (size_t)n));
+    if (n < 0)
+        return;
+    file_written(&f, &c.who, (uint64_t)n);
+    ANSWER(c, fuse_reply_write(req, (size_t)n));
 }
 
 void vop_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -211,7 +213,7 @@ void vop_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
     CALL(c, OP_FALLOCATE);
 
     (void)ino;
-    c.r = file_find(c.vfs, fi->fh, &f);
+    c.r = file_find_to_change(c.vfs, fi->fh, &f);
     if (c.r == 0)
         c.r = off < 0 || len < 0 ? -EINVAL : file_fallocate(c.vfs, &f, mode, (uint64_t)off, (uint64_t)len);
 }
@@ -227,13 +229,15 @@ void vop_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct
     (void)to;
     c.r = flags != 0 ? -EINVAL : file_find(c.vfs, from_fi->fh, &a);
     if (c.r == 0)
-        c.r = file_find(c.vfs, to_fi->fh, &b);
+        c.r = file_find_to_change(c.vfs, to_fi->fh, &b);
     if (c.r < 0)
         return;
     ssize_t n = file_copy_range(c.vfs, &a, (uint64_t)from_off, &b, (uint64_t)to_off, len);
     c.r = (int)MIN(n, 0);
-    if (n >= 0)
-        ANSWER(c, fuse_reply_write(req, (size_t)n));
+    if (n < 0)
+        return;
+    file_written(&b, &c.who, (uint64_t)n);
+    ANSWER(c, fuse_reply_write(req, (size_t)n));
 }
 
 void vop_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

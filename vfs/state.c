@@ -44,6 +44,14 @@ void state_unmap(struct state *s)
         munmap(s, sizeof *s);
 }
 
+void state_raise(_Atomic uint32_t *end, uint32_t least)
+{
+    uint32_t was = *end;
+
+    while (was < least && !atomic_compare_exchange_weak(end, &was, least))
+        ;
+}
+
 static size_t place_of(int64_t id, size_t size)
 {
     return (size_t)(((uint64_t)id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (size - 1);

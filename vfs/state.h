@@ -3,8 +3,8 @@
  * The kernel's INIT, the open table, backing ids, the journal of pre-images, the numbers of views, the synthetic
  * directories, and which homes were active. Everything else is rebuilt from the ledger, the store and these.
  *
- * Threads:  entries are claimed and freed by compare-and-swap on their first word; what is beside it is written before
- *           the word is set, so a reader of another incarnation sees whole entries.
+ * Threads:  an entry is one thread's while it is made; its first word is written last, so a reader of another
+ *           incarnation sees whole entries.
  * Lifetime: of the mount. Nothing here survives an unmount.
  * Source:   notes/fuse-recovery.md §1.3. */
 #pragma once
@@ -14,10 +14,10 @@
 #include "base/defs.h"
 
 enum {
-    STATE_VERSION = 2,
+    STATE_VERSION = 3,
     STATE_INIT_MAX = 512,
-    STATE_OPENS = 1 << 16,
-    STATE_BACKINGS = 1 << 16,
+    STATE_OPENS = 1 << 18,
+    STATE_BACKINGS = STATE_OPENS,
     STATE_HOMES = 1 << 20,
     STATE_VIEWS = 1 << 20,
     STATE_DIRS = 1 << 20,
@@ -34,13 +34,20 @@ struct state_open {
     uint32_t generation; /* new at each use, never 0 */
     uint64_t unique;     /* of the request that opened it, without the resend bit */
     uint64_t node;
-    uint32_t flags;   /* of open(2) */
-    uint32_t is_born; /* opened by CREATE or TMPFILE: a replay answers with the entry, too */
+    uint32_t flags;             /* of open(2) */
+    uint8_t is_born;            /* opened by CREATE or TMPFILE: a replay answers with the entry, too */
+    _Atomic uint8_t is_revoked; /* an administrator closed it: it grows and changes nothing any more */
+    uint16_t unused;
+    uint32_t uid;           /* who opened it */
+    _Atomic uint32_t pid;   /* the thread that opened it or wrote last; the numbers are for the list of writers */
+    _Atomic uint64_t bytes; /* written through it */
+    int64_t since_ms;
+    _Atomic int64_t active_ms;
 };
 
 /* The backing id of an inode that is open. Published after the ioctl: `id` is 0 while only the intent is known. */
 struct state_backing {
-    _Atomic uint32_t slot; /* of the ledger; 0: free */
+    _Atomic uint32_t slot; /* of the ledger; 0: free, once it is whole */
     uint32_t generation;
     _Atomic int32_t id;
     int32_t lowest; /* the id will be this or a higher one: finds an id that was lost between ioctl and publishing */
@@ -73,7 +80,8 @@ struct state {
     uint32_t version;
     _Atomic uint32_t init_len; /* 0: the session is not initialised */
     uint8_t init[STATE_INIT_MAX];
-    _Atomic int32_t highest_backing; /* highest backing id seen */
+    _Atomic int32_t highest_backing;          /* highest backing id seen */
+    _Atomic uint32_t opens_end, backings_end; /* no entry from here on was ever used */
     struct state_journal journal[STATE_JOURNAL];
     struct state_view views[STATE_VIEWS];
     struct state_dir dirs[STATE_DIRS];
@@ -86,6 +94,9 @@ struct state {
  * initialised. */
 int state_map(int fd, bool resume, struct state **ret) MUST_CHECK;
 void state_unmap(struct state *s);
+
+/* state_raise - an end of an array is at least this. */
+void state_raise(_Atomic uint32_t *end, uint32_t least);
 
 /* state_home_add, state_home_remove - the set of active homes. Adding twice does nothing; a full one is -ENOSPC. */
 int state_home_add(struct state *s, int64_t user_id);

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "vfs/backing_ids.h"
 #include "vfs/call.h"
 #include "vfs/file.h"
 #include "vfs/homes.h"
@@ -34,6 +35,7 @@ static void vfs_free(struct vfs *v)
     notices_stop(v->notices);
     transport_free(v->transport);
     files_free(v->files);
+    backing_ids_free(v->backing_ids);
     homes_free(v->homes);
     pins_free(v->pins);
     fd_cache_free(v->fds);
@@ -57,6 +59,8 @@ static int parts_new(struct vfs *v, bool resume)
         r = pins_new(&v->pins);
     if (r == 0)
         r = homes_new(v, &v->homes);
+    if (r == 0)
+        r = backing_ids_new(&v->backing_ids);
     if (r == 0)
         r = files_new(v, &v->files);
     return r;

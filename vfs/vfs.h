@@ -9,6 +9,7 @@
  *   backing.c     clones of backing mounts, one a file system
  *   node.c        node ids: view (12 bits) | generation (20) | slot (32)
  *   file.c        open files: the open table in shared memory, writes, truncates
+ *   writers.c     who writes, for the list of connections
  *   dir.c         names: create, unlink, rename, link, listing
  *
  * Threads: its own. The functions below may be called from any thread that holds no lock of the ledger.
@@ -56,6 +57,23 @@ void vfs_folder_changed(struct vfs *v, const char *name, int64_t id);
 /* vfs_verify - opens again all homes and folders that were counted before, and has counted what changed while nobody
  * watched. May take long; ends early when *stop is set. The watcher must watch already. */
 void vfs_verify(struct vfs *v, bool resume, const _Atomic bool *stop);
+
+/* Who has a file of a home open for writing, SFTP sessions included: they are programs on this machine, too. */
+struct vfs_writer {
+    uint64_t handle;
+    char username[256];
+    char path[1024];  /* in the home; cut if it is longer */
+    char process[32]; /* "": it is gone, and somebody else has its descriptor */
+    uint32_t pid, uid;
+    uint64_t bytes; /* written through this handle */
+    int64_t since_ms, active_ms;
+};
+
+/* vfs_writer_next - the next one from *pos on, which is moved; false: there is none. */
+bool vfs_writer_next(struct vfs *v, uint32_t *pos, struct vfs_writer *ret);
+
+/* vfs_writer_close - the handle is revoked: nothing can be changed through it any more (EIO). -ENOENT. */
+int vfs_writer_close(struct vfs *v, uint64_t handle);
 
 struct vfs_status {
     bool passthrough;

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -155,14 +156,15 @@ struct server {
 
 static void server_config(struct vfs_bed *b, struct config *ret)
 {
-    char state[160], mnt[160], data[160], pass[64];
+    char state[160], mnt[160], data[160], pass[64], open_files[64];
     struct why why = { 0 };
-    char *env[] = { state, mnt, data, pass, NULL };
+    char *env[] = { state, mnt, data, pass, b->max_open_files != 0 ? open_files : NULL, NULL };
 
     snprintf(state, sizeof state, "TALLY_STATE_DIR=%s", b->state);
     snprintf(mnt, sizeof mnt, "TALLY_VFS__MOUNT=%s", b->mnt);
     snprintf(data, sizeof data, "TALLY_DATA_PROVIDER__USERS_BASE_DIR=%s", b->data);
     snprintf(pass, sizeof pass, "TALLY_VFS__PASSTHROUGH=%s", b->no_passthrough ? "false" : "true");
+    snprintf(open_files, sizeof open_files, "TALLY_VFS__MAX_OPEN_FILES=%u", b->max_open_files);
     if (config_load(NULL, env, ret, &why) < 0) {
         fprintf(stderr, "vfs_bed: configuration: %s %s\n", why.field, why.text);
         exit(1);
@@ -266,6 +268,17 @@ static void server_start(struct vfs_bed *b, struct server *s, bool resume)
     must("vfs", vfs_start(&o, &s->vfs));
 }
 
+/* The test's own open files are not the server's: it would keep them from being released. */
+static void descriptors_inherit(const struct vfs_bed *b, int talk)
+{
+    const struct rlimit limit = { b->max_descriptors, b->max_descriptors };
+
+    for (int fd = 3; fd < (int)sysconf(_SC_OPEN_MAX); fd++)
+        if (fd != b->fuse_fd && fd != b->state_fd && fd != b->notify_fd && fd != talk)
+            close(fd);
+    must("RLIMIT_NOFILE", b->max_descriptors != 0 && setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0);
+}
+
 static void server_main(struct vfs_bed *b, int talk, bool resume)
 {
     static struct talk t;
@@ -274,8 +287,7 @@ static void server_main(struct vfs_bed *b, int talk, bool resume)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0); /* a signal to the test's group is not for us: the test needs us to end */
-    fd_close(&b->notified_fd);
-    fd_close(&b->guard_fd);
+    descriptors_inherit(b, talk);
     server_start(b, &s, resume);
     do {
         if (send(talk, &r, sizeof r, 0) < 0 || recv(talk, &t, sizeof t, 0) <= 0)
@@ -393,6 +405,7 @@ static void notifier_stop(struct vfs_bed *b)
 void bed_start(struct vfs_bed *b)
 {
     bool no_passthrough = b->no_passthrough;
+    unsigned max_open_files = b->max_open_files, max_descriptors = b->max_descriptors;
 
     *b = (struct vfs_bed){ .dir = "/tmp/tally-bed-XXXXXX",
                            .fuse_fd = -1,
@@ -401,7 +414,9 @@ void bed_start(struct vfs_bed *b)
                            .notified_fd = -1,
                            .talk_fd = -1,
                            .guard_fd = -1,
-                           .no_passthrough = no_passthrough };
+                           .no_passthrough = no_passthrough,
+                           .max_open_files = max_open_files,
+                           .max_descriptors = max_descriptors };
     if (getuid() != 0) {
         fprintf(stderr, "skipped: not root\n");
         exit(77);

@@ -20,6 +20,8 @@ struct vfs_bed {
     int fuse_fd, state_fd, notify_fd, notified_fd;
     int talk_fd, guard_fd;
     bool no_passthrough;
+    unsigned max_open_files;  /* 0: the configuration's */
+    unsigned max_descriptors; /* of the server; 0: the test's */
     struct usage_map *usage;
 };
 
