@@ -1,7 +1,8 @@
 /* How an open for writing decides: look at the target (a link is followed first), then rights by what is there, then
- * open without following anything. Between the look and the open somebody may change the target; the open's own flags
- * (O_EXCL for what was absent, no O_CREAT for what was there) turn that into an error or a second look, never into a
- * file that the rights did not cover. */
+ * open without following anything. What is most often uploaded is a new file, so that is tried first: O_EXCL follows
+ * nothing and opens nothing that was there, and whatever hinders it is looked at properly. Between the look and the
+ * open somebody may change the target; the open's own flags (O_EXCL for what was absent, no O_CREAT for what was there)
+ * turn that into an error or a second look, never into a file that the rights did not cover. */
 #include "sftp/home_file.h"
 
 #include <fcntl.h>
@@ -151,17 +152,40 @@ static int open_to_read(struct account *a, struct home_file *f)
     return open_regular(f, f->at.name, O_RDONLY, 0);
 }
 
-static int open_once(struct account *a, struct home_file *f, mode_t mode)
+static int find_place(struct account *a, struct home_file *f, bool follow)
 {
     home_place_done(&f->at);
-    int r = home_place(&a->home, f->path, true, &f->at);
+    int r = home_place(&a->home, f->path, follow, &f->at);
+    if (r == 0)
+        r = account_file_allowed(a, f->path, f->at.path);
+    f->may_read = r == 0 && f->how & FILE_READ && account_rights(a, f->path, f->at.path) & MAY_DOWNLOAD;
+    return r;
+}
+
+static int open_once(struct account *a, struct home_file *f, mode_t mode)
+{
+    int r = find_place(a, f, true);
     if (r < 0)
         return r;
-    r = account_file_allowed(a, f->path, f->at.path);
-    if (r < 0)
-        return r;
-    f->may_read = f->how & FILE_READ && account_rights(a, f->path, f->at.path) & MAY_DOWNLOAD;
     return f->how & FILE_WRITE ? open_to_write(a, f, mode) : open_to_read(a, f);
+}
+
+/* A file that is not there yet, in as few calls as can be. Any error: look properly. */
+static int open_new(struct account *a, struct home_file *f, mode_t mode)
+{
+    const unsigned creates = FILE_WRITE | FILE_CREATE;
+
+    if ((f->how & creates) != creates || a->upload_mode != UPLOAD_STANDARD)
+        return -EAGAIN;
+    int r = find_place(a, f, false);
+    if (r == 0)
+        r = rights_to_write(a, f, false);
+    if (r == 0)
+        r = place_open(&f->at, access_flags(f->how) | O_CREAT | O_EXCL | O_NOCTTY, mode);
+    if (r < 0)
+        return r;
+    f->fd = r;
+    return 0;
 }
 
 /* Where the errno alone would mislead. */
@@ -186,10 +210,11 @@ int home_file_open(struct account *a, const char *path, unsigned how, mode_t mod
         return -ENOMEM;
     *f = (struct home_file){ .fd = -1, .how = how, .at.dir = -1 };
     int r = str_copy(&f->path, path);
-    if (r == 0)
+    mode = mode ? mode : DEFAULT_FILE_MODE;
+    if (r == 0 && open_new(a, f, mode) < 0)
         r = -EAGAIN;
     for (int i = 0; i < OPEN_TRIES && r == -EAGAIN; i++)
-        r = open_once(a, f, mode ? mode : DEFAULT_FILE_MODE);
+        r = open_once(a, f, mode);
     if (r < 0) {
         if (reterr_text)
             *reterr_text = open_text(r, how);

@@ -6,13 +6,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SHIM_BYTES = 256 * 1024 };
+enum { SHIM_BYTES = 256 * 1024, ANSWERED_MAX = 16 };
 
 static struct {
     bool on;
     int fd;
-    bool ended; /* recv() said 0 or failed: libssh is to see that itself */
     size_t at, filled;
+    unsigned answered; /* polls without the kernel, since it was asked */
     uint8_t bytes[SHIM_BYTES];
 } shim;
 
@@ -59,23 +59,26 @@ ssize_t send(int fd, const void *buf, size_t len, int flags)
     return n < 0 && errno == EAGAIN && own ? 0 : n;
 }
 
-/* With bytes in hand our descriptor is readable at once; the kernel is asked only when something else is wanted. */
+/* With bytes in hand our descriptor is readable, and that is enough of an answer: libssh asks for POLLOUT each time,
+ * and the kernel's answer to it would cost more than the reading. It is asked now and then, so that answers go out
+ * while much comes in. */
 int poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-    if (!io_shim_pending())
-        return real_poll(fds, n, timeout);
     struct pollfd *own = NULL;
-    bool asks_more = false;
-    for (nfds_t i = 0; i < n; i++) {
-        fds[i].revents = 0;
+
+    for (nfds_t i = 0; i < n && io_shim_pending(); i++)
         if (fds[i].fd == shim.fd && fds[i].events & POLLIN)
             own = &fds[i];
-        asks_more = asks_more || fds[i].events & POLLOUT;
-    }
     if (!own)
         return real_poll(fds, n, timeout);
-    if (asks_more && real_poll(fds, n, 0) < 0)
-        return -1;
+    if (++shim.answered >= ANSWERED_MAX) {
+        shim.answered = 0;
+        if (real_poll(fds, n, 0) < 0)
+            return -1;
+    } else {
+        for (nfds_t i = 0; i < n; i++)
+            fds[i].revents = 0;
+    }
     own->revents = (short)(own->revents | POLLIN);
     int ready = 0;
     for (nfds_t i = 0; i < n; i++)

@@ -34,7 +34,8 @@
 enum {
     NOTIFY_RESEND = 7,                    /* FUSE_NOTIFY_RESEND of Linux 6.9; Debian 12 has older headers */
     REQUEST_ROOM = (1 << 20) + (1 << 16), /* max_write and its headers */
-    SLOW_WRITE = 64 << 10,
+    WRITE_WAITED_NS = 5000000,            /* much longer than a copy of 1 MiB: it waited for the disk */
+    WRITES_WAIT_NS = 1000000000,
     THREADS_MAX = 64,
     THREADS_USUAL = 16, /* slow handlers (fsync, a copy) hold one each; parked ones cost nothing but a buffer */
     STOP_AGAIN_MS = 5,
@@ -58,6 +59,7 @@ struct transport {
     int ended_fd;    /* eventfd: readable when the last thread is gone */
     struct mutex lead;
     _Atomic bool stop;
+    _Atomic uint64_t writes_wait_until_ns; /* relaxed: a hint */
     _Atomic unsigned running;
     _Atomic int error;
     struct worker workers[THREADS_MAX];
@@ -144,7 +146,27 @@ static void worker_identity(void)
 static bool is_slow(const struct fuse_in_header *in)
 {
     return in->opcode == FUSE_FSYNC || in->opcode == FUSE_FSYNCDIR || in->opcode == FUSE_FALLOCATE ||
-           in->opcode == FUSE_COPY_FILE_RANGE || (in->opcode == FUSE_WRITE && in->len > SLOW_WRITE);
+           in->opcode == FUSE_COPY_FILE_RANGE;
+}
+
+/* A write into the page cache is a copy, and to wake a follower for it costs more than the others' waiting. It is slow
+ * when more is dirty than the disk takes; then it is for all writes, and one that has waited tells the next ones. */
+static bool writes_wait(const struct transport *t)
+{
+    return sys->now_ns() < atomic_load_explicit(&t->writes_wait_until_ns, memory_order_relaxed);
+}
+
+static void write_run(struct worker *w, const struct fuse_buf *buf)
+{
+    struct transport *t = w->transport;
+    uint64_t since_ns = sys->now_ns();
+
+    if (writes_wait(t))
+        transport_slow();
+    fuse_session_process_buf(t->session, buf);
+    uint64_t now_ns = sys->now_ns();
+    if (now_ns - since_ns > WRITE_WAITED_NS)
+        atomic_store_explicit(&t->writes_wait_until_ns, now_ns + WRITES_WAIT_NS, memory_order_relaxed);
 }
 
 /* 1: a request is in the buffer; 0: try again; -ENODEV: the session is over. */
@@ -169,7 +191,10 @@ static void request_run(struct worker *w, size_t len)
     w->unique = in->unique;
     if (is_slow(in))
         transport_slow();
-    fuse_session_process_buf(w->transport->session, &buf);
+    if (in->opcode == FUSE_WRITE)
+        write_run(w, &buf);
+    else
+        fuse_session_process_buf(w->transport->session, &buf);
 }
 
 static void *worker_main(void *arg) NO_ANALYSIS /* the lead goes from thread to thread */
