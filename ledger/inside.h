@@ -275,6 +275,8 @@ int tree_make(struct ledger *l, struct domain *owner, const struct stat *st, con
               struct tree **ret) MUST_CHECK;
 void tree_forget_quietly(struct tree *t); /* l->opening is held, no recount runs in it */
 void tree_repaired(struct tree *t);
+/* tree_unseat - another inode has the number of its root's: it waits, uncounted, for tree_open to find it gone. */
+void tree_unseat(struct tree *t);
 /* charge_set_new - those of `from` but `but` (both may be NULL), and `with` (may be NULL). NULL: no memory. */
 struct charge_set *charge_set_new(const struct charge_set *from, const struct domain *but, struct domain *with);
 struct charge_set *tree_set_ref(struct tree *t); /* as it is now; charge_set_unref() */
@@ -351,10 +353,11 @@ struct meeting {
     slot_t parent;
     const struct stat *st;
     const struct handle *handle;
+    struct charge lost; /* grows by what goes because its number was that of another inode before */
 };
 /* record_intern - the record of an inode: found or made, hung where it was met. *ret_new: it was made here and is not
  * charged yet. No record lock is held. */
-int record_intern(struct tree *t, const struct meeting *m, slot_t *ret, bool *ret_new) MUST_CHECK;
+int record_intern(struct tree *t, struct meeting *m, slot_t *ret, bool *ret_new) MUST_CHECK;
 int record_root(struct tree *t, const struct meeting *m, slot_t *ret) MUST_CHECK; /* -EXDEV: known already */
 bool record_has_handle(const struct record *r, const struct handle *h);
 struct handle record_handle_copy(const struct record *r);
@@ -372,10 +375,10 @@ void place_list_remove(struct ledger *l, slot_t slot);
 /* place_add - bytes and files (may be negative) to a directory and all above it. */
 void place_add(struct ledger *l, slot_t dir, int64_t bytes, int64_t files);
 /* place_move - hangs a record elsewhere, with its charge or subtree; into another tree too. The record's lock is held
- * if it is no directory. */
-void place_move(struct ledger *l, slot_t slot, struct tree *to, slot_t parent);
-/* place_remove_dir - the directory is gone: what still hangs on it hangs on its parent. */
-void place_remove_dir(struct ledger *l, slot_t slot);
+ * if it is no directory. Nothing happens if the slot is not of this generation (0: any) any more. */
+void place_move(struct ledger *l, slot_t slot, uint32_t generation, struct tree *to, slot_t parent);
+/* place_remove_dir - the directory is gone: what still hangs on it hangs on its parent. generation: as place_move(). */
+void place_remove_dir(struct ledger *l, slot_t slot, uint32_t generation);
 /* place_children - slots that hang on a directory; owned: free(). */
 int place_children(struct ledger *l, slot_t dir, slot_t **ret, size_t *ret_n) MUST_CHECK;
 bool place_is_empty(struct ledger *l, slot_t dir);
@@ -520,6 +523,7 @@ struct met {
     bool differed;          /* the record was not what the stat says, hung elsewhere, or is new */
     struct charge was, now; /* a file of this tree: what it was charged before and after */
     bool again;             /* it has several names and was seen in this epoch already */
+    struct charge lost;     /* of records whose inode number it has now */
 };
 /* meet_file - a regular file, settled inside its lock. -ENOENT: the name is no regular file (any more). */
 int meet_file(struct tree *t, slot_t dir, int dir_fd, const char *name, uint64_t ino, struct met *ret) MUST_CHECK;

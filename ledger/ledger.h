@@ -17,8 +17,8 @@
  * index_table.c (inode to slot), domain.c (counters), room.c (reservations), record.c (slab, locks), place.c (where
  * a record hangs, subtree totals), settle.c (the one function), tree.c and tree_open.c (charge sets), change.c
  * (intents), journal.c and cleaning.c (ledger.db: dirty and clean again), meet.c (inodes by name), walk.c and
- * recount.c (mark, settle, sweep), look.c (events), record_load.c (the pass at start), repair.c (after a crash),
- * ledger.c (open, close).
+ * recount.c (mark, settle, sweep), look.c (events), gone.c (what is missing), record_load.c (the pass at start),
+ * repair.c (after a crash), ledger.c (open, close).
  *
  * Locks:     RANK_RECORD (a stripe of locks over the slots) before RANK_TREE (charge sets, parents) before RANK_INDEX
  * before

@@ -1,248 +1,10 @@
 /* Looking again: what the watcher, and the repair after a crash, ask for. Nobody says what changed; we look at what is
- * there.
- *
- * A name that is there is met (meet.c). A name that is gone says nothing of its inode, so the records that hang on the
- * directory are compared with a listing of it. Of one that is missing there, the handle tells whether it still exists.
- * If it does, it moved: a directory can be asked for its "..", so its new place is known, or that it left the tree. A
- * file cannot be asked. If it has one name it is lost to this directory: uncharged until it is met again, which, if it
- * moved within our trees, the other half of the same rename sees to (it may also have done so before, then the file
- * hangs elsewhere and is not missing here). If it has several names, only a recount knows. */
+ * there. A name that is there is met (meet.c). A name that is gone says nothing of its inode, so the records that hang
+ * on the directory are compared with a listing of it; gone.c knows what becomes of those that are missing. */
 #include <dirent.h>
 #include <stdlib.h>
 
-#include "ledger/inside.h"
-
-enum { DEPTH_MAX = 4096 };
-
-struct slots {
-    slot_t *v;
-    size_t n, room;
-};
-
-static int slots_push(struct slots *s, slot_t slot)
-{
-    if (s->n == s->room) {
-        size_t room = s->room ? s->room * 2 : 64;
-        slot_t *more = reallocarray(s->v, room, sizeof *more);
-        if (more == NULL)
-            return -ENOMEM;
-        s->v = more;
-        s->room = room;
-    }
-    s->v[s->n++] = slot;
-    return 0;
-}
-
-static int slots_push_children(struct slots *s, struct ledger *l, slot_t dir)
-{
-    CLEANUP(mem_free) slot_t *v = NULL;
-    size_t n = 0;
-    int r = place_children(l, dir, &v, &n);
-
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = slots_push(s, v[i]);
-    return r == -ENOENT ? 0 : r;
-}
-
-static bool is_live(struct ledger *l, slot_t slot, uint32_t flags)
-{
-    return slot != SLOT_NONE && slot < atomic_load_explicit(&l->n_records, memory_order_acquire) &&
-           (record_head(record_at(l, slot)) & (flags | RECORD_LIVE)) == (flags | RECORD_LIVE);
-}
-
-/* ---- by handle --------------------------------------------------------------------------------------------------- */
-
-static int look_file_locked(struct ledger *l, slot_t slot, bool *ret_differed)
-{
-    struct stat st;
-
-    *ret_differed = false;
-    if (!is_live(l, slot, 0) || (record_head(record_at(l, slot)) & RECORD_DIR))
-        return 0;
-    int r = stat_slot(l, slot, &st);
-    if (r == -ESTALE || r == -ENOENT || (r == 0 && st.st_nlink == 0)) {
-        *ret_differed = true;
-        if (r == 0)
-            settle_stat(l, slot, &st, SETTLE_BY_HANDLE, NULL); /* it may be open and have grown */
-        settle_gone_locked(l, slot);
-        return 0;
-    }
-    if (r == 0)
-        *ret_differed = settle_stat(l, slot, &st, SETTLE_BY_HANDLE, NULL);
-    return r;
-}
-
-static int look_file(struct ledger *l, slot_t slot)
-{
-    bool differed;
-
-    record_lock(l, slot);
-    int r = look_file_locked(l, slot, &differed);
-    record_unlock(l, slot);
-    if (differed)
-        ledger_tell(l, slot, SLOT_NONE, NULL);
-    return r;
-}
-
-/* A directory that is gone goes, and what hung on it is looked at in turn. */
-static int look_dir_slot(struct ledger *l, slot_t dir, struct slots *todo)
-{
-    struct stat st;
-    int r = stat_slot(l, dir, &st);
-
-    if (r == 0 && st.st_nlink > 0)
-        return 0;
-    if (r < 0 && r != -ESTALE && r != -ENOENT)
-        return r;
-    r = slots_push_children(todo, l, dir);
-    place_remove_dir(l, dir);
-    ledger_tell(l, dir, SLOT_NONE, NULL);
-    return r;
-}
-
-int look_slot(struct ledger *l, slot_t slot)
-{
-    struct slots todo = { .n = 0 };
-    int r = slots_push(&todo, slot);
-
-    while (r == 0 && todo.n > 0) {
-        slot_t at = todo.v[--todo.n];
-
-        if (!is_live(l, at, 0))
-            continue;
-        r = is_live(l, at, RECORD_DIR) ? look_dir_slot(l, at, &todo) : look_file(l, at);
-    }
-    free(todo.v);
-    return r;
-}
-
-/* ---- what left --------------------------------------------------------------------------------------------------- */
-
-/* A directory of one of our trees above this one, by "..", or SLOT_NONE. */
-static int known_above(struct ledger *l, slot_t dir, slot_t *ret)
-{
-    const struct open_how how = { .flags = O_PATH | O_DIRECTORY };
-    CLEANUP(fd_close) int at = record_open_fd(l, dir, 0, O_PATH | O_DIRECTORY);
-    const struct record *r = record_at(l, dir);
-    uint64_t last = r->ino;
-    struct stat st;
-
-    *ret = SLOT_NONE;
-    for (unsigned depth = 0; at >= 0 && depth < DEPTH_MAX; depth++) {
-        int up = sys->openat2(at, "..", &how);
-        fd_close(&at);
-        at = up;
-        int e = at < 0 ? at : sys->fstatat(at, "", &st, AT_EMPTY_PATH);
-        if (e < 0)
-            return e;
-        slot_t slot = record_find(l, st.st_dev, st.st_ino);
-        if (st.st_ino == last || slot == dir)
-            return 0; /* the end of the file system, or a ring that is being made */
-        if (is_live(l, slot, RECORD_DIR)) {
-            *ret = slot;
-            return 0;
-        }
-        last = st.st_ino;
-    }
-    return at < 0 ? at : 0;
-}
-
-static void lose_file(struct ledger *l, slot_t slot)
-{
-    record_lock(l, slot);
-    if (is_live(l, slot, 0) && !is_live(l, slot, RECORD_DIR))
-        settle_lost_locked(l, slot);
-    record_unlock(l, slot);
-    ledger_tell(l, slot, SLOT_NONE, NULL);
-}
-
-/* A directory left all our trees, with everything in it. */
-static int lose_dir(struct ledger *l, slot_t dir)
-{
-    struct slots todo = { .n = 0 };
-    int r = slots_push(&todo, dir);
-
-    while (r == 0 && todo.n > 0) {
-        slot_t at = todo.v[--todo.n];
-
-        if (is_live(l, at, RECORD_DIR)) {
-            r = slots_push_children(&todo, l, at);
-            place_remove_dir(l, at);
-            ledger_tell(l, at, SLOT_NONE, NULL);
-        } else if (is_live(l, at, 0)) {
-            lose_file(l, at);
-        }
-    }
-    free(todo.v);
-    return r;
-}
-
-static int missing_dir(struct ledger *l, slot_t slot)
-{
-    slot_t above = SLOT_NONE;
-    int r = known_above(l, slot, &above);
-    struct tree *t = r == 0 && above ? tree_of(l, above) : NULL;
-
-    if (r == -ESTALE || r == -ENOENT)
-        return look_slot(l, slot);
-    if (r < 0)
-        return r;
-    if (t == NULL)
-        return lose_dir(l, slot);
-    if (record_place(record_at(l, slot)) != place_of(t->index, above)) {
-        place_move(l, slot, t, above);
-        ledger_tell(l, slot, SLOT_NONE, NULL);
-    }
-    return 0;
-}
-
-/* Is it still the record that it was? */
-static bool is_life(struct ledger *l, slot_t slot, uint32_t generation)
-{
-    return is_live(l, slot, 0) && (record_head(record_at(l, slot)) & GENERATION_MASK) == generation;
-}
-
-/* 1: it may have other names, and only a recount can tell. */
-static int missing_file_locked(struct ledger *l, slot_t dir, slot_t slot, uint32_t generation)
-{
-    struct record *r = record_at(l, slot);
-    struct stat st;
-
-    if (!is_life(l, slot, generation) || is_live(l, slot, RECORD_DIR) || place_parent(record_place(r)) != dir)
-        return 0; /* it was met elsewhere meanwhile, or is gone */
-    bool had_links = record_head(r) & RECORD_LINKS;
-    int e = stat_slot(l, slot, &st);
-    if (e == 0 && st.st_nlink > 0 && (had_links || st.st_nlink > 1)) {
-        settle_stat(l, slot, &st, SETTLE_BY_HANDLE, NULL);
-        return 1;
-    }
-    if (e == 0 && st.st_nlink > 0)
-        settle_lost_locked(l, slot);
-    else if (e == 0 || e == -ESTALE || e == -ENOENT)
-        settle_gone_locked(l, slot);
-    else
-        return e;
-    return 0;
-}
-
-static int missing(struct tree *t, slot_t dir, slot_t slot, uint32_t generation)
-{
-    struct ledger *l = t->l;
-
-    if (!is_life(l, slot, generation))
-        return 0;
-    if (is_live(l, slot, RECORD_DIR))
-        return missing_dir(l, slot);
-    record_lock(l, slot);
-    int r = missing_file_locked(l, dir, slot, generation);
-    record_unlock(l, slot);
-    if (r == 1) {
-        domain_mark_stale(tree_owner(t));
-        recount_again(tree_owner(t));
-    }
-    ledger_tell(l, slot, SLOT_NONE, NULL);
-    return r < 0 ? r : 0;
-}
+#include "ledger/gone.h"
 
 /* ---- directories ------------------------------------------------------------------------------------------------- */
 
@@ -287,54 +49,28 @@ static int relist(struct relisting *rl)
     return entries_each(fd, relist_entry, rl);
 }
 
-/* Who hung on a directory before it was listed. What comes later is not in the listing, and not missing. */
-struct before {
-    slot_t *v;
-    uint32_t *generations;
-    size_t n;
-};
-
-static void before_done(struct before *b)
+static int settle_missing(struct tree *t, slot_t dir, struct index *names, const struct hanging *h)
 {
-    free(b->v);
-    free(b->generations);
-}
-
-static int before_take(struct ledger *l, slot_t dir, struct before *ret)
-{
-    int r = place_children(l, dir, &ret->v, &ret->n);
-
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    ret->generations = calloc(ret->n + 1, sizeof *ret->generations);
-    if (ret->generations == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < ret->n; i++)
-        ret->generations[i] = record_head(record_at(l, ret->v[i])) & GENERATION_MASK;
-    return 0;
-}
-
-static int settle_missing(struct tree *t, slot_t dir, struct index *names, const struct before *b)
-{
+    struct gone g = { .l = t->l };
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < b->n; i++)
-        if (index_find(names, 0, record_at(t->l, b->v[i])->ino) == 0)
-            r = missing(t, dir, b->v[i], b->generations[i]);
-    return r == -ENOENT ? 0 : r;
+    for (size_t i = 0; r == 0 && i < h->n; i++)
+        if (index_find(names, 0, record_at(t->l, h->v[i])->ino) == 0)
+            r = gone_name(&g, dir, h->v[i], h->generations[i]);
+    return gone_end(&g, r);
 }
 
 /* Lists the directory and settles what is missing in it. */
 static int relist_and_miss(struct relisting *rl)
 {
-    CLEANUP(before_done) struct before before = { 0 };
+    CLEANUP(hanging_done) struct hanging before = { 0 };
     struct index names;
     int r = index_init(&names, 1);
 
     if (r < 0)
         return r;
     rl->names = &names;
-    r = before_take(rl->t->l, rl->dir, &before);
+    r = hanging_take(rl->t->l, rl->dir, &before);
     if (r == 0)
         r = relist(rl);
     r = r == -ESTALE ? look_slot(rl->t->l, rl->dir) : r < 0 ? r : settle_missing(rl->t, rl->dir, &names, &before);

@@ -56,13 +56,13 @@ static int intern(struct tree *t, slot_t dir, int dir_fd, const char *name, stru
     struct meeting meeting = { .parent = dir, .st = &m->st };
     int r = record_intern(t, &meeting, &m->slot, &m->is_new);
 
-    if (r != -ENODATA)
-        return r;
-    r = handle_by_name(dir_fd, name, &m->st, &h);
-    if (r < 0)
-        return r;
-    meeting.handle = &h;
-    return record_intern(t, &meeting, &m->slot, &m->is_new);
+    if (r == -ENODATA && (r = handle_by_name(dir_fd, name, &m->st, &h)) == 0) {
+        meeting.handle = &h;
+        r = record_intern(t, &meeting, &m->slot, &m->is_new);
+    }
+    m->lost.bytes += meeting.lost.bytes;
+    m->lost.files += meeting.lost.files;
+    return r;
 }
 
 /* The same with the handle compared: a directory is listed by it, so it must be the right one. */
@@ -72,7 +72,11 @@ static int intern_exactly(struct tree *t, slot_t dir, int dir_fd, const char *na
     struct meeting meeting = { .parent = dir, .st = &m->st, .handle = &h };
     int r = handle_by_name(dir_fd, name, &m->st, &h);
 
-    return r < 0 ? r : record_intern(t, &meeting, &m->slot, &m->is_new);
+    if (r == 0)
+        r = record_intern(t, &meeting, &m->slot, &m->is_new);
+    m->lost.bytes += meeting.lost.bytes;
+    m->lost.files += meeting.lost.files;
+    return r;
 }
 
 /* A record that is where it should be, and with nothing to find out: it needs no stat before its lock. */
@@ -109,7 +113,7 @@ static bool is_other_generation(int dir_fd, const char *name, const struct recor
 }
 
 /* Looks the name up again inside the lock. -EAGAIN: it means another inode. */
-static int settle_named_locked(struct tree *t, int dir_fd, const char *name, struct met *m)
+static int settle_named_locked(struct tree *t, slot_t dir, int dir_fd, const char *name, struct met *m)
 {
     struct record *r = record_at(t->l, m->slot);
     uint32_t epoch = atomic_load_explicit(&t->s->epoch, memory_order_relaxed);
@@ -131,20 +135,25 @@ static int settle_named_locked(struct tree *t, int dir_fd, const char *name, str
     if (settle_stat(t->l, m->slot, &m->st, how, NULL))
         m->differed = true;
     m->now = charge_of(r);
+    if (ours && !m->again && m->st.st_nlink > 1 && place_parent(record_place(r)) != dir)
+        place_move(t->l, m->slot, 0, t, dir); /* once an epoch it hangs where it was seen: so totals cannot rot */
     return 0;
 }
 
 int meet_file(struct tree *t, slot_t dir, int dir_fd, const char *name, uint64_t ino, struct met *ret)
 {
+    struct charge lost = { 0 };
+
     for (unsigned i = 0; i < MEET_TRIES; i++) {
-        struct met m = { .slot = SLOT_NONE };
+        struct met m = { .slot = SLOT_NONE, .lost = lost };
         int r = find_file(t, dir, dir_fd, name, i == 0 ? ino : 0, &m);
 
         if (r == 0) {
             record_lock(t->l, m.slot);
-            r = settle_named_locked(t, dir_fd, name, &m);
+            r = settle_named_locked(t, dir, dir_fd, name, &m);
             record_unlock(t->l, m.slot);
         }
+        lost = m.lost;
         if (r == -EAGAIN)
             continue;
         if (r == 0)
@@ -157,9 +166,10 @@ int meet_file(struct tree *t, slot_t dir, int dir_fd, const char *name, uint64_t
 int meet_dir(struct tree *t, slot_t dir, int dir_fd, const char *name, struct met *ret)
 {
     struct ledger *l = t->l;
+    struct charge lost = { 0 };
 
     for (unsigned i = 0; i < MEET_TRIES; i++) {
-        struct met m = { .slot = SLOT_NONE };
+        struct met m = { .slot = SLOT_NONE, .lost = lost };
         int r = sys->fstatat(dir_fd, name, &m.st, AT_SYMLINK_NOFOLLOW);
 
         if (r < 0)
@@ -169,6 +179,7 @@ int meet_dir(struct tree *t, slot_t dir, int dir_fd, const char *name, struct me
         slot_t slot = index_find(&l->index, t->fs, m.st.st_ino);
         uint64_t before = slot ? record_place(record_at(l, slot)) : 0;
         r = intern_exactly(t, dir, dir_fd, name, &m);
+        lost = m.lost;
         if (r == -EAGAIN)
             continue;
         if (r < 0)

@@ -121,7 +121,7 @@ void names_settle_locked(struct ledger *l, slot_t slot, uint64_t links)
             to = x.parents[i];
             break;
         }
-    place_move(l, slot, t, to);
+    place_move(l, slot, 0, t, to);
 }
 
 void names_done(struct ledger *l)

@@ -228,19 +228,20 @@ static void move_locked(struct ledger *l, slot_t slot, struct tree *from, struct
                               memory_order_relaxed);
 }
 
-void place_move(struct ledger *l, slot_t slot, struct tree *to, slot_t parent)
+void place_move(struct ledger *l, slot_t slot, uint32_t generation, struct tree *to, slot_t parent)
 {
     bool is_dir = record_head(record_at(l, slot)) & RECORD_DIR;
     struct tree *from = lock_from_to(l, slot, to, is_dir);
 
     if (from == NULL)
         return;
-    if (record_place(record_at(l, slot)) != place_of(to->index, parent))
+    bool is_it = generation == 0 || (record_head(record_at(l, slot)) & GENERATION_MASK) == generation;
+    if (is_it && record_place(record_at(l, slot)) != place_of(to->index, parent))
         move_locked(l, slot, from, to, parent);
     unlock_two(from, to);
 }
 
-void place_remove_dir(struct ledger *l, slot_t slot)
+void place_remove_dir(struct ledger *l, slot_t slot, uint32_t generation)
 {
     struct record *r = record_at(l, slot);
     struct tree *t = tree_at(l, place_tree(record_place(r)));
@@ -248,7 +249,8 @@ void place_remove_dir(struct ledger *l, slot_t slot)
 
     if (held == NULL)
         return;
-    if (!(record_head(r) & RECORD_ROOT)) {
+    uint32_t head = record_head(r);
+    if (!(head & RECORD_ROOT) && (generation == 0 || (head & GENERATION_MASK) == generation)) {
         slot_t parent = place_parent(record_place(r));
 
         while (r->first_child)

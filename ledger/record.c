@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/gone.h"
 #include "ledger/inside.h"
 
 enum { HANDLE_TRIES = 200 };
@@ -225,7 +226,7 @@ static bool must_move(const struct tree *t, const struct record *r, const struct
 }
 
 /* A record that exists already is brought to where it was met. */
-static void record_met_again(struct tree *t, const struct meeting *m, slot_t slot)
+static void record_met_again(struct tree *t, const struct meeting *m, slot_t slot, uint32_t generation)
 {
     struct ledger *l = t->l;
     struct record *r = record_at(l, slot);
@@ -233,12 +234,12 @@ static void record_met_again(struct tree *t, const struct meeting *m, slot_t slo
     if (!must_move(t, r, m))
         return;
     if (record_head(r) & RECORD_DIR) {
-        place_move(l, slot, t, m->parent);
+        place_move(l, slot, generation, t, m->parent);
         return;
     }
     record_lock(l, slot);
     if ((record_head(r) & RECORD_LIVE) && r->ino == m->st->st_ino && must_move(t, r, m))
-        place_move(l, slot, t, m->parent);
+        place_move(l, slot, generation, t, m->parent);
     record_unlock(l, slot);
 }
 
@@ -258,12 +259,30 @@ static bool is_other_inode(struct record *r, const struct meeting *m)
     return false;
 }
 
-static void record_replace(struct ledger *l, slot_t slot, const struct meeting *m)
+/* A directory whose number another inode has is gone, with all names in it. */
+static void dir_replace(struct ledger *l, slot_t slot, uint32_t generation, struct meeting *m)
+{
+    struct gone g = { .l = l };
+    struct tree *t = tree_of(l, slot);
+    int r = gone_end(&g, gone_dir(&g, slot, generation));
+
+    m->lost.bytes += g.lost.bytes;
+    m->lost.files += g.lost.files;
+    if (r < 0 && t)
+        domain_heal(tree_owner(t), "what hung on a directory that is gone cannot be looked at");
+}
+
+static void file_replace(struct ledger *l, slot_t slot, struct meeting *m)
 {
     struct record *r = record_at(l, slot);
 
     record_lock(l, slot);
-    if ((record_head(r) & RECORD_LIVE) && r->ino == m->st->st_ino && is_other_inode(r, m)) {
+    if ((record_head(r) & RECORD_LIVE) && !(record_head(r) & RECORD_DIR) && r->ino == m->st->st_ino &&
+        is_other_inode(r, m)) {
+        struct charge was = charge_of(r);
+
+        m->lost.bytes += was.bytes;
+        m->lost.files += was.files;
         atomic_store_explicit(&r->opens, 0, memory_order_relaxed);
         record_flag_clear(r, RECORD_PINNED);
         settle_gone_locked(l, slot);
@@ -271,7 +290,29 @@ static void record_replace(struct ledger *l, slot_t slot, const struct meeting *
     record_unlock(l, slot);
 }
 
-int record_intern(struct tree *t, const struct meeting *m, slot_t *ret, bool *ret_new)
+/* `head`: of the life that was compared with what was met. */
+static void record_replace(struct ledger *l, slot_t slot, uint32_t head, struct meeting *m)
+{
+    struct tree *t = head & RECORD_ROOT ? tree_of(l, slot) : NULL;
+
+    if (t)
+        tree_unseat(t);
+    else if (head & RECORD_DIR)
+        dir_replace(l, slot, head & GENERATION_MASK, m);
+    else
+        file_replace(l, slot, m);
+}
+
+/* The root of an open tree is held by a descriptor, so its number cannot be another's. */
+static bool must_replace(struct ledger *l, slot_t slot, const struct meeting *m)
+{
+    struct record *r = record_at(l, slot);
+    const struct tree *t = record_head(r) & RECORD_ROOT ? tree_of(l, slot) : NULL;
+
+    return !(t && atomic_load_explicit(&t->open, memory_order_relaxed)) && is_other_inode(r, m);
+}
+
+int record_intern(struct tree *t, struct meeting *m, slot_t *ret, bool *ret_new)
 {
     struct ledger *l = t->l;
 
@@ -281,20 +322,21 @@ int record_intern(struct tree *t, const struct meeting *m, slot_t *ret, bool *re
     for (;;) {
         slot_t slot = index_find(&l->index, t->fs, m->st->st_ino);
         struct record *r = record_at(l, slot);
+        uint32_t head = record_head(r);
 
         if (slot == SLOT_NONE)
             return m->handle == NULL ? -ENODATA : record_make(t, m, ret, ret_new);
-        if (!(record_head(r) & RECORD_LIVE) || r->ino != m->st->st_ino)
+        if (!(head & RECORD_LIVE) || r->ino != m->st->st_ino)
             continue; /* released just now */
-        if ((record_head(r) & RECORD_SUSPECT) && m->handle == NULL)
+        if ((head & RECORD_SUSPECT) && m->handle == NULL)
             return -ENODATA;
-        if (!(record_head(r) & RECORD_ROOT) && is_other_inode(r, m)) {
-            record_replace(l, slot, m);
+        if (must_replace(l, slot, m)) {
+            record_replace(l, slot, head, m);
             continue;
         }
         if (S_ISREG(m->st->st_mode) && m->st->st_nlink > 1)
             names_met(l, slot, m->parent, m->st->st_nlink);
-        record_met_again(t, m, slot);
+        record_met_again(t, m, slot, head & GENERATION_MASK);
         *ret = slot;
         return 0;
     }

@@ -78,7 +78,7 @@ static void hang_on_root(struct ledger *l, slot_t slot)
     struct tree *t = tree_of(l, slot);
 
     if (t && place_parent(record_place(record_at(l, slot))) != tree_root(t))
-        place_move(l, slot, t, tree_root(t));
+        place_move(l, slot, 0, t, tree_root(t));
 }
 
 /* RECORD_LINKS stays when all names but one go: which one is left, and so whether the record hangs where it should, is
@@ -170,7 +170,7 @@ static void nameless_locked(struct ledger *l, slot_t slot, uint32_t flag)
     if (!(head & RECORD_LIVE) || (head & RECORD_ROOT))
         return;
     if (head & RECORD_DIR) {
-        place_remove_dir(l, slot);
+        place_remove_dir(l, slot, 0);
         return;
     }
     record_flag_set(r, flag);
@@ -201,7 +201,7 @@ int settle_moved_locked(struct ledger *l, slot_t slot, slot_t new_parent, const 
         return -ESTALE;
     if (from != to && (record_head(r) & RECORD_DIR) && !place_is_empty(l, slot))
         return -EXDEV;
-    place_move(l, slot, to, new_parent);
+    place_move(l, slot, 0, to, new_parent);
     settle_stat(l, slot, st, SETTLE_BY_NAME, NULL);
     return 0;
 }

@@ -455,6 +455,19 @@ void tree_forget(struct tree *t)
     mutex_unlock(&t->l->opening);
 }
 
+void tree_unseat(struct tree *t)
+{
+    slot_t root = tree_root(t);
+    struct record *r = record_at(t->l, root);
+
+    rwlock_lock(&t->lock);
+    if (!t->gone && !t->open && (record_head(r) & RECORD_LIVE)) {
+        index_remove(&t->l->index, r->fs, r->ino, root);
+        atomic_store_explicit(&r->ino, UINT64_MAX - root, memory_order_relaxed); /* a number that no inode has */
+    }
+    rwlock_unlock(&t->lock);
+}
+
 void tree_repaired(struct tree *t)
 {
     rwlock_lock(&t->lock);

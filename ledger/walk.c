@@ -110,6 +110,7 @@ static int settle_dir(struct listing *li, const char *name)
 
     if (r < 0)
         return r == -ENOENT ? 0 : r;
+    drift(li->w, m.lost, (struct charge){ 0 });
     if (place_tree(record_place(record_at(t->l, m.slot))) == t->index)
         walk_shade(li->w, m.slot);
     return 0;
@@ -123,6 +124,7 @@ static int settle_file(struct listing *li, const struct entry *e)
 
     if (r < 0)
         return r == -ENOENT ? 0 : r;
+    drift(li->w, m.lost, (struct charge){ 0 });
     if (m.again)
         return 0;
     li->files++;
@@ -372,12 +374,14 @@ static bool sweep_file_locked(struct walk *w, slot_t slot)
 static void sweep_other(struct walk *w, slot_t slot)
 {
     struct ledger *l = w->t->l;
+    uint32_t head = record_head(record_at(l, slot));
     struct stat st;
 
     if (w->rc->dry_run)
         return;
-    if (record_head(record_at(l, slot)) & RECORD_DIR) {
-        place_remove_dir(l, slot);
+    if (head & RECORD_DIR) {
+        if (is_unseen(w, slot))
+            place_remove_dir(l, slot, head & GENERATION_MASK);
         return;
     }
     record_lock(l, slot);

@@ -2,11 +2,13 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,13 +23,35 @@ static int path_to(char *to, const struct bed *b, unsigned home, const char *pat
     return snprintf(to, PATH_MAX, "%s/homes/h%u%s%s", b->dir, home, *path ? "/" : "", path);
 }
 
+void bed_own_disk(char *dir, unsigned mib)
+{
+    char command[PATH_MAX];
+
+    assert_int_equal(unshare(CLONE_NEWNS), 0); /* so it is gone with the process, however that ends */
+    assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_non_null(mkdtemp(dir));
+    snprintf(command, sizeof command,
+             "cd '%s' && truncate -s %uM disk && mke2fs -q -F -t ext4 -b 4096 -N 1024 disk && mount -o loop disk .",
+             dir, mib);
+    assert_int_equal(system(command), 0); /* banned system: mke2fs is a program */
+    assert_int_equal(setenv("TMPDIR", dir, 1), 0);
+}
+
+void bed_own_disk_done(const char *dir)
+{
+    char command[PATH_MAX];
+
+    snprintf(command, sizeof command, "umount -l '%s' && rm -r '%s'", dir, dir);
+    assert_int_equal(system(command), 0); /* banned system: removes our own directory */
+}
+
 struct bed *bed_new(unsigned n_trees)
 {
     struct bed *b = calloc(1, sizeof *b);
     char path[PATH_MAX];
 
     assert_non_null(b);
-    snprintf(b->dir, sizeof b->dir, "/tmp/tally-ledger-XXXXXX");
+    snprintf(b->dir, sizeof b->dir, "%s/tally-ledger-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(b->dir));
     snprintf(path, sizeof path, "%s/state", b->dir);
     assert_int_equal(mkdir(path, 0700), 0);

@@ -19,6 +19,11 @@ struct bed {
     unsigned n_trees;
 };
 
+/* bed_own_disk - beds that are made from now on lie on an ext4 of their own, on which inode numbers are used again at
+ * once, lowest first. `dir` is a template for mkdtemp(3); in a mount namespace of the process. */
+void bed_own_disk(char *dir, unsigned mib);
+void bed_own_disk_done(const char *dir);
+
 struct bed *bed_new(unsigned n_trees); /* directories and an open ledger with n trees */
 void bed_free(struct bed *b);          /* closes what is open, removes the directories */
 void bed_open(struct bed *b);          /* the ledger and its trees */

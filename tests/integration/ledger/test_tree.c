@@ -402,7 +402,11 @@ static const struct {
     { "a file is replaced", "echo 1 >h0/n; head -c 70 /dev/zero >h0/m", "mv h0/m h0/n", "L n,G ." },
     { "one of two names goes", "echo 1 >h0/n; mkdir h0/d; ln h0/n h0/d/n", "rm h0/n", "G ." },
     { "a directory is listed again", "mkdir -p h0/d/e; echo 1 >h0/d/e/f; echo 2 >h0/d/g",
-      "mkdir h0/d/k; echo 4 >h0/d/k/f; echo 333 >h0/d/h; rm -r h0/d/e; echo 55 >>h0/d/g", "D d" },
+      "rm -r h0/d/e; echo 333 >h0/d/h; mkdir h0/d/k; echo 4 >h0/d/k/f; echo 55 >>h0/d/g", "D d" },
+    { "a file leaves a directory that goes", "mkdir -p h0/d/e; echo 1 >h0/d/e/f; echo 2 >h0/d/g",
+      "rm h0/d/g; mv h0/d/e/f n; rm -r h0/d/e", "G d" },
+    { "a file leaves a directory that goes, known by handle", "mkdir -p h0/e; echo 1 >h0/e/f",
+      "mv h0/e/f n; rm -r h0/e", "S e" },
 };
 
 static void one_event(struct bed *b, const char *event, slot_t known)
