@@ -33,6 +33,8 @@ struct sftpd_config {
     uint32_t max_auth_tries;
     uint32_t login_grace_s; /* wire: login_grace_time */
     bool password_authentication;
+    bool keyboard_interactive_authentication;
+    struct strings trusted_user_ca_keys; /* files */
 };
 
 struct httpd_config {

@@ -144,7 +144,11 @@ static const struct field sftpd_keys[] = {
     F_U32(struct sftpd_config, login_grace_s, .wire = "login_grace_time", .min = 1, .max = 3600, .fallback = "30",
           .applies = AT_RELOAD, .help = "seconds a client has to log in"),
     F_BOOL(struct sftpd_config, password_authentication, .fallback = "true", .applies = AT_RELOAD,
-           .help = "false: public keys only"),
+           .help = "false: no login by password"),
+    F_BOOL(struct sftpd_config, keyboard_interactive_authentication, .fallback = "true", .applies = AT_RELOAD,
+           .help = "false: no login that asks for the password, and for the code of a second factor, line by line"),
+    F_STRINGS(struct sftpd_config, trusted_user_ca_keys, .max = 64, .applies = AT_RELOAD,
+              .help = "files of public keys, relative to state_dir, whose user certificates are accepted"),
 };
 static const struct schema sftpd_schema = SCHEMA("sftpd", struct sftpd_config, sftpd_keys);
 

@@ -135,8 +135,6 @@ static void take_settings(struct sftpd *s, const struct config *c)
 {
     atomic_store_explicit(&s->auth_tries_max, c->sftpd.max_auth_tries, memory_order_relaxed);
     atomic_store_explicit(&s->login_grace_s, c->sftpd.login_grace_s, memory_order_relaxed);
-    if (s->login)
-        login_allow_passwords(s->login, c->sftpd.password_authentication);
 }
 
 int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
@@ -182,6 +180,9 @@ int sftpd_reload(struct sftpd *s)
     if (r < 0)
         return log_fail(r, "the configuration stays as it was: %s (line %u): %s", why.field, why.line, why.text);
     take_settings(s, &fresh);
+    r = login_settings(s->login, &fresh);
+    if (r < 0)
+        return r;
     mutex_lock(&s->lock);
     if (s->listener.fd >= 0 && shutdown(s->listener.fd, SHUT_WR) == 0)
         s->listener_told_to_end = true;

@@ -1,7 +1,7 @@
 /* Inside the broker: the sessions it knows, the listener it runs.
  *
  *   any worker ──► epoll (one shot) ──► the listener's socket: a new session          broker.c
- *                                   ──► a session's socket: one question, one answer  broker_session.c
+ *                                   ──► a session's socket: one question, one answer  broker_session.c, broker_login.c
  *                                   ──► the end of a session's process                broker_end.c
  *                                   ──► the tick: deadlines, the listener's restart
  *
@@ -48,8 +48,13 @@ struct session {
     char connection_id[96]; /* guarded by the lock once set */
     int64_t user_id;        /* guarded by the lock; 0: not logged in */
     bool logged_in;
-    unsigned tries;       /* that failed */
-    bool tried;           /* any login attempt */
+    unsigned tries; /* that failed */
+    bool tried;     /* any login attempt */
+    struct login_step step;
+    char *asked;       /* whom a line is asked for; owned; NULL: nobody */
+    char version[256]; /* of the client, as it said when it was asked */
+    struct user half;  /* of `asked`: the password was right, now comes the code; owned */
+    bool is_half;
     uint64_t deadline_ns; /* guarded by the lock; 0: none; then it is killed */
 };
 
@@ -75,8 +80,21 @@ struct sftpd {
     gid_t service_gid;
 };
 
+/* broker_login.c: questions of a session that is not logged in. false: it breaks the protocol, or does not read. */
+bool login_serve_password(struct sftpd *s, struct session *n, struct packet_in *in);
+bool login_serve_signature(struct sftpd *s, struct session *n, struct packet_in *in);
+bool login_serve_offer(struct sftpd *s, struct session *n, struct packet_in *in);
+bool login_serve_interactive(struct sftpd *s, struct session *n, struct packet_in *in);
+bool login_serve_answer(struct sftpd *s, struct session *n, struct packet_in *in);
+bool login_is_over(const struct sftpd *s, const struct session *n); /* too many tries */
+bool login_say_over(struct session *n);
+void login_forget(struct session *n); /* what it owns of a login */
+
 /* broker_session.c: deals with one message. false: the session is over. */
 bool session_serve(struct sftpd *s, struct session *n);
+
+/* session_let_in - admits, publishes and answers: the session is the user's. 0, -EACCES with a reason, others. */
+int session_let_in(struct sftpd *s, struct session *n, const struct user *u, const char **reterr_reason) MUST_CHECK;
 int session_tell_close(struct session *n, const char *reason);
 
 /* broker_end.c */

@@ -50,6 +50,7 @@ static void session_free(struct sftpd *s, struct session *n, bool is_gone)
     if (!n->ending)
         fd_close(&n->watched.fd);
     fd_close(&n->pidfd);
+    login_forget(n);
     free(n);
 }
 

@@ -7,14 +7,19 @@
  *   session                              broker
  *   SAY_SIGN key type, digest, hash      SAY_SIGNED signature ("" : refused)
  *   SAY_OFFER user, key blob             SAY_VERDICT
- *   SAY_SIGNATURE digest, signature, signed data, client version      SAY_VERDICT (+ descriptors)
- *   SAY_PASSWORD user, password, client version                       SAY_VERDICT (+ descriptors)
+ *   SAY_SIGNATURE user, key blob, signature, signed data, version     SAY_VERDICT (+ descriptors)
+ *   SAY_PASSWORD user, password, version                              SAY_VERDICT (+ descriptors)
+ *   SAY_INTERACTIVE user, version                                     SAY_VERDICT
+ *   SAY_ANSWER text                                                   SAY_VERDICT (+ descriptors)
  *                                        SAY_CLOSE reason
  *   listener
  *   SAY_SESSION pid, record, remote, local (+ the broker's end of the session's pair)
  *                                        SAY_HOST_KEYS n, blobs (once, at the start)
- * SAY_VERDICT: enum verdict, connection id, uid, gid, home's host path; with VERDICT_IN two descriptors: the home
- * (O_PATH), and the user's record as JSON, without secrets, in a sealed memfd.
+ * version: the client's. SAY_VERDICT: enum verdict, then with
+ *   VERDICT_IN    connection id, uid, gid, home's host path, and two descriptors: the home (O_PATH), and the user's
+ *                 record as JSON, without secrets, in a sealed memfd
+ *   VERDICT_MORE  enum login_next: which steps may follow
+ *   VERDICT_ASK   a prompt for the person at the client
  *
  * Limits: BROKER_MESSAGE_MAX bytes a message, BROKER_RECORD_MAX for a record, BROKER_WAIT_MS for an answer. */
 #pragma once
@@ -30,6 +35,8 @@ enum broker_say {
     SAY_OFFER,
     SAY_SIGNATURE,
     SAY_PASSWORD,
+    SAY_INTERACTIVE,
+    SAY_ANSWER,
     SAY_VERDICT,
     SAY_CLOSE,
     SAY_SESSION,
@@ -41,6 +48,8 @@ enum verdict {
     VERDICT_YES,  /* the offered key would do */
     VERDICT_IN,   /* logged in */
     VERDICT_OVER, /* too many tries: end the connection */
+    VERDICT_MORE, /* right, but one more step is needed */
+    VERDICT_ASK,  /* a line is asked for */
 };
 
 /* broker_send - one message with up to BROKER_FDS_MAX descriptors (borrowed). 0, -EPIPE, -EAGAIN, … */

@@ -7,27 +7,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/metric.h"
 #include "base/sys.h"
 #include "sftp/broker.h"
 
-enum { HASH_MIN = 20, HASH_MAX = 64, SIGNATURE_MAX = 4096, TRIES_DEFAULT = 6 };
-
-/* What a login attempt has given. */
-struct attempt {
-    const char *method; /* "password", "publickey" */
-    enum metric_id attempts, ok, ko;
-    char *username; /* owned */
-    int r;
-    const char *reason;
-    struct user user; /* owned, when r is 0 */
-};
-
-static unsigned tries_max(const struct sftpd *s)
-{
-    unsigned n = atomic_load_explicit(&s->auth_tries_max, memory_order_relaxed);
-    return n ? n : TRIES_DEFAULT;
-}
+enum { HASH_MIN = 20, HASH_MAX = 64, SIGNATURE_MAX = 4096 };
 
 /* The user's record for the session: rights and limits, nothing that proves or tells who they are elsewhere. */
 static int record_memfd(const struct user *u)
@@ -120,143 +103,38 @@ static int session_admit(struct sftpd *s, struct session *n, const struct user *
     return r;
 }
 
-static int answer_verdict(struct sftpd *s, struct session *n, enum verdict v, const struct user *u, const int *fds)
+static int answer_in(struct sftpd *s, struct session *n, const struct user *u, const int *fds)
 {
     struct queue q = QUEUE(BROKER_MESSAGE_MAX);
     struct strbuf host_path = STRBUF(PATH_MAX);
 
     packet_put_u8(&q, SAY_VERDICT);
-    packet_put_u8(&q, (uint8_t)v);
-    if (v == VERDICT_IN) {
-        strbuf_addf(&host_path, "%s/%s", s->o.config->vfs.mount, u->username);
-        packet_put_text(&q, n->connection_id);
-        packet_put_u32(&q, u->uid > 0 ? (uint32_t)u->uid : s->service_uid);
-        packet_put_u32(&q, u->gid > 0 ? (uint32_t)u->gid : s->service_gid);
-        packet_put_text(&q, strbuf_ok(&host_path) == 0 ? host_path.s : "");
-    }
-    int r = broker_send_now(n->watched.fd, &q, fds, v == VERDICT_IN ? 2 : 0);
+    packet_put_u8(&q, VERDICT_IN);
+    strbuf_addf(&host_path, "%s/%s", s->o.config->vfs.mount, u->username);
+    packet_put_text(&q, n->connection_id);
+    packet_put_u32(&q, u->uid > 0 ? (uint32_t)u->uid : s->service_uid);
+    packet_put_u32(&q, u->gid > 0 ? (uint32_t)u->gid : s->service_gid);
+    packet_put_text(&q, strbuf_ok(&host_path) == 0 ? host_path.s : "");
+    int r = broker_send_now(n->watched.fd, &q, fds, 2);
     queue_done(&q);
     strbuf_done(&host_path);
     return r;
 }
 
-static void tell_login(struct sftpd *s, const struct user *u)
+int session_let_in(struct sftpd *s, struct session *n, const struct user *u, const char **reterr_reason)
 {
-    if (s->o.control)
-        IGNORE(control_tell(s->o.control, "api", "login",
-                            control_args("username", 's', u->username, "at_ms", 'i', sys->wall_ms(), NULL)),
-               "the last login time is a courtesy");
-}
+    CLEANUP(fd_close) int home = home_open(s, u->username);
+    CLEANUP(fd_close) int record = home < 0 ? -1 : record_memfd(u);
+    int r = home < 0 ? home : record;
 
-static int let_in(struct sftpd *s, struct session *n, struct attempt *a, const char *client_version)
-{
-    CLEANUP(fd_close) int home = home_open(s, a->user.username);
-    CLEANUP(fd_close) int record = home < 0 ? -1 : record_memfd(&a->user);
-
-    if (home < 0 || record < 0) {
-        a->r = home < 0 ? home : record;
-        return log_fail(a->r, "cannot open the home of %s", a->user.username);
-    }
-    a->r = session_admit(s, n, &a->user, client_version, &a->reason);
-    if (a->r < 0)
-        return a->r;
+    if (r < 0)
+        return log_fail(r, "cannot open the home of %s", u->username);
+    r = session_admit(s, n, u, n->version, reterr_reason);
+    if (r < 0)
+        return r;
     n->logged_in = true;
     const int fds[2] = { home, record };
-    return answer_verdict(s, n, VERDICT_IN, &a->user, fds);
-}
-
-/* Counts and logs an attempt, and answers it. */
-static bool attempt_end(struct sftpd *s, struct session *n, struct attempt *a, const char *client_version)
-{
-    n->tried = true;
-    metric_add(M_LOGIN_ATTEMPTS, 0, 1);
-    metric_add(a->attempts, 0, 1);
-    if (a->r == 0 && let_in(s, n, a, client_version) < 0 && a->r == 0)
-        a->r = -EPIPE;
-    if (a->r < 0 && n->logged_in)
-        return false; /* it does not read what it has asked for */
-    metric_add(a->r == 0 ? M_LOGIN_OK : M_LOGIN_KO, 0, 1);
-    metric_add(a->r == 0 ? a->ok : a->ko, 0, 1);
-    if (a->r == 0) {
-        log_info("login of %s from %s by %s, connection %s", a->user.username, n->remote, a->method, n->connection_id);
-        tell_login(s, &a->user);
-        return true;
-    }
-    session_log_refusal(n, a->method, a->username, a->reason ? a->reason : error_text(a->r));
-    enum verdict v = ++n->tries >= tries_max(s) ? VERDICT_OVER : VERDICT_NO;
-    return answer_verdict(s, n, v, NULL, NULL) == 0;
-}
-
-static void attempt_done(struct attempt *a)
-{
-    user_done(&a->user);
-    free(a->username);
-}
-
-static bool serve_password(struct sftpd *s, struct session *n, struct packet_in *in)
-{
-    struct attempt a = {
-        .method = "password", .attempts = M_PASSWORD_ATTEMPTS, .ok = M_PASSWORD_OK, .ko = M_PASSWORD_KO, .r = -EACCES
-    };
-    char *password = NULL, *version = NULL;
-    bool goes_on = false;
-
-    if (packet_text(in, 1024, &a.username) == 0 && packet_text(in, 4096, &password) == 0 &&
-        packet_text(in, 255, &version) == 0) {
-        a.r = login_by_password(s->login, a.username, password, n->address, &a.user, &a.reason);
-        goes_on = attempt_end(s, n, &a, version);
-    }
-    if (password)
-        OPENSSL_cleanse(password, strlen(password));
-    free(password);
-    free(version);
-    attempt_done(&a);
-    return goes_on;
-}
-
-static bool serve_signature(struct sftpd *s, struct session *n, struct packet_in *in)
-{
-    struct attempt a = { .method = "publickey",
-                         .attempts = M_PUBLIC_KEY_ATTEMPTS,
-                         .ok = M_PUBLIC_KEY_OK,
-                         .ko = M_PUBLIC_KEY_KO,
-                         .r = -EACCES };
-    struct login_proof p = { .session_id = n->id, .session_id_len = n->id_len };
-    char *version = NULL;
-    bool goes_on = false;
-
-    p.sig = packet_bytes(in, &p.sig_len);
-    p.data = packet_bytes(in, &p.data_len);
-    if (p.sig && p.data && packet_text(in, 255, &version) == 0) {
-        IGNORE(login_proof_user(&p, &a.username), "for the log; the login says what is wrong");
-        a.r = login_by_signature(s->login, &p, n->address, &a.user, &a.reason);
-        goes_on = attempt_end(s, n, &a, version);
-    }
-    free(version);
-    attempt_done(&a);
-    return goes_on;
-}
-
-/* An unknown key counts as a try, as in OpenSSH: else a client could ask for thousands. */
-static bool serve_offer(struct sftpd *s, struct session *n, struct packet_in *in)
-{
-    struct attempt a = { .method = "publickey" };
-    size_t len;
-
-    if (packet_text(in, 1024, &a.username) < 0)
-        return false;
-    const uint8_t *blob = packet_bytes(in, &len);
-    if (!blob || len > SSH_KEY_BLOB_MAX) {
-        attempt_done(&a);
-        return false;
-    }
-    n->tried = true;
-    a.r = login_key_known(s->login, a.username, blob, len, n->address, &a.user, &a.reason);
-    enum verdict v = a.r == 0 ? VERDICT_YES : ++n->tries >= tries_max(s) ? VERDICT_OVER : VERDICT_NO;
-    if (a.r < 0)
-        session_log_refusal(n, a.method, a.username, a.reason ? a.reason : error_text(a.r));
-    attempt_done(&a);
-    return answer_verdict(s, n, v, NULL, NULL) == 0;
+    return answer_in(s, n, u, fds);
 }
 
 /* Only hashes are signed, and the first one is the session's id. */
@@ -292,9 +170,11 @@ static const struct {
     bool (*serve)(struct sftpd *s, struct session *n, struct packet_in *in);
 } questions[] = {
     { SAY_SIGN, true, serve_sign }, /* a key exchange may come at any time */
-    { SAY_OFFER, false, serve_offer },
-    { SAY_SIGNATURE, false, serve_signature },
-    { SAY_PASSWORD, false, serve_password },
+    { SAY_OFFER, false, login_serve_offer },
+    { SAY_SIGNATURE, false, login_serve_signature },
+    { SAY_PASSWORD, false, login_serve_password },
+    { SAY_INTERACTIVE, false, login_serve_interactive },
+    { SAY_ANSWER, false, login_serve_answer },
 };
 
 bool session_serve(struct sftpd *s, struct session *n)
@@ -315,10 +195,10 @@ bool session_serve(struct sftpd *s, struct session *n)
     for (size_t i = 0; i < ARRAY_SIZE(questions); i++) {
         if (questions[i].type != type || (!questions[i].after_login && (n->logged_in || n->id_len == 0)))
             continue;
-        if (n->logged_in || n->tries < tries_max(s))
+        if (n->logged_in || !login_is_over(s, n))
             goes_on = questions[i].serve(s, n, &in);
         else /* it says goodbye to its client, who still asks; the deadline ends it */
-            goes_on = answer_verdict(s, n, VERDICT_OVER, NULL, NULL) == 0;
+            goes_on = login_say_over(n);
     }
     OPENSSL_cleanse(buf, (size_t)len);
     return goes_on;

@@ -35,9 +35,9 @@ struct transport {
     struct account account; /* what channels copy */
     struct activity activity;
     struct channel channels[CHANNELS_MAX];
-    bool verified;  /* the broker's verdict on the last signature was "in" */
-    bool logged_in; /* and the process has become the user */
-    bool over;      /* end the connection */
+    struct queue sig, signed_data; /* of the last signature that libssh has seen */
+    bool logged_in;                /* and the process has become the user */
+    bool over;                     /* end the connection */
     char client_version[128];
 };
 
@@ -58,3 +58,6 @@ bool transport_enter(struct transport *t);
 
 /* transport_login.c */
 void transport_login_callbacks(struct transport *t);
+
+/* transport_interactive - a message of keyboard-interactive. 0: answered, 1: libssh says no. */
+int transport_interactive(struct transport *t, ssh_message m);

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/sys.h"
+#include "sftp/ssh_cert.h"
 #include "sftp/ssh_key.h"
 #include "store/password.h"
 #include "store/public_key.h"
@@ -22,11 +24,30 @@ struct cached {
 struct login {
     const struct config *config;
     struct store *store;
-    _Atomic bool passwords; /* are allowed */
+    _Atomic bool passwords, interactive; /* are allowed */
     uint8_t key[MAC_BYTES];
     struct mutex lock;
-    struct cached cache[CACHE_SLOTS]; /* guarded by lock */
+    struct cached cache[CACHE_SLOTS];   /* guarded by lock */
+    struct ssh_authorities authorities; /* guarded by lock */
 };
+
+int login_settings(struct login *l, const struct config *c)
+{
+    struct ssh_authorities fresh = { 0 }, former;
+    struct why why = { 0 };
+
+    atomic_store_explicit(&l->passwords, c->sftpd.password_authentication, memory_order_relaxed);
+    atomic_store_explicit(&l->interactive, c->sftpd.keyboard_interactive_authentication, memory_order_relaxed);
+    int r = ssh_authorities_read(c->state_dir, &c->sftpd.trusted_user_ca_keys, &fresh, &why);
+    if (r < 0)
+        return log_fail(r, "%s: %s", why.field, why.text);
+    mutex_lock(&l->lock);
+    former = l->authorities;
+    l->authorities = fresh;
+    mutex_unlock(&l->lock);
+    ssh_authorities_done(&former);
+    return 0;
+}
 
 int login_new(const struct config *config, struct store *store, struct login **ret)
 {
@@ -35,25 +56,36 @@ int login_new(const struct config *config, struct store *store, struct login **r
         return -ENOMEM;
     l->config = config;
     l->store = store;
-    login_allow_passwords(l, config->sftpd.password_authentication);
     sys->random(l->key, sizeof(l->key));
     mutex_init(&l->lock, RANK_INDEX);
+    int r = login_settings(l, config);
+    if (r < 0) {
+        login_free(l);
+        return r;
+    }
     *ret = l;
     return 0;
-}
-
-void login_allow_passwords(struct login *l, bool yes)
-{
-    atomic_store_explicit(&l->passwords, yes, memory_order_relaxed);
 }
 
 void login_free(struct login *l)
 {
     if (!l)
         return;
+    ssh_authorities_done(&l->authorities);
     mutex_done(&l->lock);
     OPENSSL_cleanse(l, sizeof(*l));
     free(l);
+}
+
+void login_step_done(struct login_step *s)
+{
+    free(s->username);
+    *s = (struct login_step){ 0 };
+}
+
+bool login_interactive_is_on(const struct login *l)
+{
+    return atomic_load_explicit(&l->interactive, memory_order_relaxed);
 }
 
 /* Over name, password and stored hash, each with its length, so that no two triples run together. */
@@ -115,46 +147,130 @@ static int check_password(struct login *l, const struct user *u, const char *pas
     return r;
 }
 
-static int refuse(const char **reterr_reason, const char *reason)
+/* ---- methods ---- */
+
+/* The methods of SSH, what must be on for them, and the step that makes a key into one of the last two. */
+static const struct method {
+    const char *name;
+    unsigned uses; /* enum login_next: what the server's configuration can switch off */
+    bool is_after_key;
+} methods[] = {
+    { "publickey", 0, false },
+    { "password", LOGIN_PASSWORD, false },
+    { "keyboard-interactive", LOGIN_INTERACTIVE, false },
+    { "publickey+password", LOGIN_PASSWORD, true },
+    { "publickey+keyboard-interactive", LOGIN_INTERACTIVE, true },
+};
+
+static bool method_is_on(const struct login *l, const struct method *m)
 {
-    *reterr_reason = reason;
+    if (m->uses == LOGIN_PASSWORD)
+        return atomic_load_explicit(&l->passwords, memory_order_relaxed);
+    return m->uses != LOGIN_INTERACTIVE || login_interactive_is_on(l);
+}
+
+static const struct method *method_of(const struct login_from *from, unsigned uses)
+{
+    bool is_after_key = from->step && from->step->next != 0 && uses != 0;
+    const struct method *m = methods;
+
+    while (m->uses != uses || m->is_after_key != is_after_key)
+        m++;
+    return m;
+}
+
+/* The steps that may follow this user's key: none while a single step would do. */
+static unsigned next_steps(const struct login *l, const struct user *u)
+{
+    unsigned next = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        const struct method *m = &methods[i];
+        if (!method_is_on(l, m) || strings_has(&u->filters.denied_login_methods, m->name))
+            continue;
+        if (!m->is_after_key)
+            return 0;
+        next |= m->uses;
+    }
+    return next;
+}
+
+static int refuse(struct login_result *ret, const char *reason)
+{
+    ret->reason = reason;
     return -EACCES;
 }
 
+/* ---- passwords ---- */
+
 /* The password is looked at first in any case, so that time does not tell which rule refused. */
-static int check_user(struct login *l, const struct user *u, const char *password, const char *address,
-                      const char **reterr_reason)
+static int check_user(struct login *l, const struct login_from *from, const struct user *u, const char *password,
+                      const struct method *m, struct login_result *ret)
 {
     int r = check_password(l, u, password);
-    const char *refusal = user_login_refusal(u, "password", "SSH", address, sys->wall_ms());
+    const char *refusal = user_login_refusal(u, m->name, "SSH", from->address, sys->wall_ms());
+
     if (r < 0)
-        return refuse(reterr_reason, "invalid credentials");
-    return refusal ? refuse(reterr_reason, refusal) : 0;
+        return refuse(ret, "invalid credentials");
+    if (!method_is_on(l, m))
+        return refuse(ret, "the login method is switched off");
+    if (!refusal && strcmp(m->name, "password") == 0 && login_wants_code(u))
+        return refuse(ret, "the user has a second factor, which only keyboard-interactive asks for");
+    return refusal ? refuse(ret, refusal) : 0;
 }
 
-int login_by_password(struct login *l, const char *username, const char *password, const char *address,
-                      struct user *ret, const char **reterr_reason)
+static int password_login(struct login *l, const struct login_from *from, const char *password, unsigned uses,
+                          struct login_result *ret)
 {
+    const struct method *m = method_of(from, uses);
     struct user u = { 0 };
-    if (strlen(username) > USERNAME_MAX || strlen(password) > PASSWORD_MAX)
-        return refuse(reterr_reason, "name or password too long");
-    int r = user_load(l->store, username, &u);
+
+    ret->method = m->name;
+    if (strlen(from->username) > USERNAME_MAX || strlen(password) > PASSWORD_MAX)
+        return refuse(ret, "name or password too long");
+    int r = user_load(l->store, from->username, &u);
     if (r == -ENOENT) {
         struct user nobody = { 0 };
         IGNORE(check_password(l, &nobody, password), "only its time counts");
-        return refuse(reterr_reason, "no such user");
+        ret->is_unknown = true;
+        return refuse(ret, "no such user");
     }
     if (r < 0)
         return r;
-    r = atomic_load_explicit(&l->passwords, memory_order_relaxed) ? check_user(l, &u, password, address, reterr_reason)
-                                                                  : refuse(reterr_reason, "passwords are switched off");
+    r = check_user(l, from, &u, password, m, ret);
+    if (r == 0 && m->is_after_key && (strcmp(from->step->username, u.username) != 0 || !(from->step->next & uses)))
+        r = refuse(ret, "the key before was another user's");
     if (r < 0) {
         user_done(&u);
         return r;
     }
-    *ret = u;
+    ret->user = u;
     return 0;
 }
+
+int login_by_password(struct login *l, const struct login_from *from, const char *password, struct login_result *ret)
+{
+    return password_login(l, from, password, LOGIN_PASSWORD, ret);
+}
+
+int login_by_line(struct login *l, const struct login_from *from, const char *password, struct login_result *ret)
+{
+    return password_login(l, from, password, LOGIN_INTERACTIVE, ret);
+}
+
+bool login_wants_code(const struct user *u)
+{
+    const struct totp_config *t = &u->filters.totp_config;
+    return t->enabled && strings_has(&t->protocols, "SSH");
+}
+
+int login_by_code(struct login *l, const struct user *u, const char *code)
+{
+    (void)l, (void)u, (void)code;
+    return -EACCES;
+}
+
+/* ---- keys ---- */
 
 static bool user_has_key(const struct user *u, const uint8_t *blob, size_t len)
 {
@@ -172,116 +288,53 @@ static bool user_has_key(const struct user *u, const uint8_t *blob, size_t len)
     return has;
 }
 
-int login_key_known(struct login *l, const char *username, const uint8_t *blob, size_t len, const char *address,
-                    struct user *ret, const char **reterr_reason)
+static const char *key_refusal(struct login *l, const struct login_from *from, const struct user *u,
+                               const uint8_t *blob, size_t len)
+{
+    const struct ssh_cert_use use = { .username = u->username,
+                                      .address = from->address,
+                                      .now_s = sys->wall_ms() / 1000 };
+
+    if (!ssh_cert_is(blob, len))
+        return user_has_key(u, blob, len) ? NULL : "unknown key";
+    mutex_lock(&l->lock);
+    const char *refusal = ssh_cert_refusal(&l->authorities, blob, len, &use);
+    mutex_unlock(&l->lock);
+    return refusal;
+}
+
+int login_key_known(struct login *l, const struct login_from *from, const uint8_t *blob, size_t len,
+                    struct login_result *ret)
 {
     struct user u = { 0 };
-    if (strlen(username) > USERNAME_MAX)
-        return refuse(reterr_reason, "name too long");
-    int r = user_load(l->store, username, &u);
+
+    ret->method = methods[0].name;
+    if (strlen(from->username) > USERNAME_MAX)
+        return refuse(ret, "name too long");
+    int r = user_load(l->store, from->username, &u);
+    ret->is_unknown = r == -ENOENT;
     if (r < 0)
-        return r == -ENOENT ? refuse(reterr_reason, "no such user") : r;
-    const char *refusal = user_login_refusal(&u, "publickey", "SSH", address, sys->wall_ms());
-    if (!user_has_key(&u, blob, len))
-        refusal = "unknown key";
+        return r == -ENOENT ? refuse(ret, "no such user") : r;
+    unsigned next = next_steps(l, &u);
+    const char *method = next & LOGIN_PASSWORD ? methods[3].name : next ? methods[4].name : methods[0].name;
+    const char *refusal = key_refusal(l, from, &u, blob, len);
+    if (!refusal)
+        refusal = user_login_refusal(&u, method, "SSH", from->address, sys->wall_ms());
     if (refusal) {
         user_done(&u);
-        return refuse(reterr_reason, refusal);
+        return refuse(ret, refusal);
     }
-    *ret = u;
+    ret->user = u;
+    ret->next = next;
     return 0;
 }
 
-/* RFC 4252 §7. */
-struct signed_request {
-    char *username;
-    const uint8_t *session_id, *algorithm, *blob; /* in the data */
-    size_t session_id_len, algorithm_len, blob_len;
-};
-
-static bool text_is(struct packet_in *in, const char *s)
+int login_by_signature(struct login *l, const struct login_from *from, const struct login_proof *p,
+                       struct login_result *ret)
 {
-    size_t len;
-    const uint8_t *p = packet_bytes(in, &len);
-    return p && len == strlen(s) && memcmp(p, s, len) == 0;
-}
-
-static int signed_request_parse(const struct login_proof *p, struct signed_request *ret)
-{
-    struct signed_request s = { 0 };
-    struct packet_in in = { .p = p->data, .left = p->data_len };
-
-    s.session_id = packet_bytes(&in, &s.session_id_len);
-    uint8_t type = packet_u8(&in);
-    int r = packet_text(&in, USERNAME_MAX, &s.username);
-    if (r < 0)
-        return -EBADMSG;
-    bool ok = type == 50 && text_is(&in, "ssh-connection") && text_is(&in, "publickey") && packet_u8(&in) != 0;
-    s.algorithm = packet_bytes(&in, &s.algorithm_len);
-    s.blob = packet_bytes(&in, &s.blob_len);
-    if (!ok || !packet_ok(&in) || in.left > 0) {
-        free(s.username);
-        return -EBADMSG;
-    }
-    *ret = s;
-    return 0;
-}
-
-int login_proof_user(const struct login_proof *p, char **ret)
-{
-    struct signed_request s;
-    int r = signed_request_parse(p, &s);
-    if (r == 0)
-        *ret = s.username;
-    return r;
-}
-
-/* Signature algorithms, the key type they want, and their digest. */
-static const struct {
-    const char *algorithm, *key_type, *digest;
-} algorithms[] = {
-    { "ssh-ed25519", "ssh-ed25519", NULL },
-    { "rsa-sha2-256", "ssh-rsa", "SHA256" },
-    { "rsa-sha2-512", "ssh-rsa", "SHA512" },
-    { "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", "SHA256" },
-    { "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384", "SHA384" },
-    { "ecdsa-sha2-nistp521", "ecdsa-sha2-nistp521", "SHA512" },
-};
-
-static int verify(const struct login_proof *p, const struct signed_request *s)
-{
-    struct packet_in blob = { .p = s->blob, .left = s->blob_len };
-    size_t type_len, i = 0;
-    const uint8_t *type = packet_bytes(&blob, &type_len);
-    EVP_PKEY *key = NULL;
-
-    while (i < ARRAY_SIZE(algorithms) && !(strlen(algorithms[i].algorithm) == s->algorithm_len &&
-                                           memcmp(algorithms[i].algorithm, s->algorithm, s->algorithm_len) == 0))
-        i++;
-    if (i == ARRAY_SIZE(algorithms) || !type || strlen(algorithms[i].key_type) != type_len ||
-        memcmp(algorithms[i].key_type, type, type_len) != 0)
-        return -EACCES;
-    int r = ssh_key_from_blob(s->blob, s->blob_len, &key);
-    if (r == 0)
-        r = ssh_key_verify(key, algorithms[i].digest, p->data, p->data_len, p->sig, p->sig_len);
-    EVP_PKEY_free(key);
-    return r < 0 ? -EACCES : 0;
-}
-
-int login_by_signature(struct login *l, const struct login_proof *p, const char *address, struct user *ret,
-                       const char **reterr_reason)
-{
-    struct signed_request s;
-    if (signed_request_parse(p, &s) < 0)
-        return refuse(reterr_reason, "malformed signature");
-    int r = 0;
-    if (p->session_id_len == 0 || s.session_id_len != p->session_id_len ||
-        memcmp(s.session_id, p->session_id, p->session_id_len) != 0)
-        r = refuse(reterr_reason, "a signature for another session");
-    if (r == 0 && verify(p, &s) < 0)
-        r = refuse(reterr_reason, "bad signature");
-    if (r == 0)
-        r = login_key_known(l, s.username, s.blob, s.blob_len, address, ret, reterr_reason);
-    free(s.username);
-    return r;
+    ret->method = methods[0].name;
+    if (strlen(from->username) > USERNAME_MAX)
+        return refuse(ret, "name too long");
+    int r = proof_check(p, &ret->reason);
+    return r < 0 ? r : login_key_known(l, from, p->blob, p->blob_len, ret);
 }

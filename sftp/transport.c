@@ -25,10 +25,13 @@ static int on_broker(socket_t fd, int revents, void *arg)
     return 0;
 }
 
-/* Everything that is not a session channel: forwarding, agents, X11. 1: libssh answers "no". */
+/* Everything for which libssh has no callback: keyboard-interactive, and what is refused (forwarding, agents, X11). 1:
+ * libssh answers "no". */
 static int on_message(ssh_session s, ssh_message m, void *arg)
 {
-    (void)s, (void)m, (void)arg;
+    (void)s;
+    if (ssh_message_type(m) == SSH_REQUEST_AUTH && ssh_message_subtype(m) == SSH_AUTH_METHOD_INTERACTIVE)
+        return transport_interactive(arg, m);
     return 1;
 }
 
