@@ -21,7 +21,7 @@ struct httpd_binding {
 struct common_config {
     uint32_t idle_timeout_min; /* wire: idle_timeout */
     uint32_t upload_mode;      /* 0 standard, 1 atomic, 2 atomic with resume */
-    uint32_t setstat_mode;     /* 0 do it, 1 ignore chmod/chown/chtimes */
+    uint32_t setstat_mode;     /* 1 ignore chmod/chown/chtimes; 0, 2 do it (homes are local files) */
     uint32_t max_total_connections;
     uint32_t max_per_host_connections;
 };
@@ -35,6 +35,7 @@ struct sftpd_config {
     bool password_authentication;
     bool keyboard_interactive_authentication;
     struct strings trusted_user_ca_keys; /* files */
+    struct strings enabled_ssh_commands;
 };
 
 struct httpd_config {

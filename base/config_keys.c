@@ -106,8 +106,8 @@ static const struct field common_keys[] = {
           .applies = AT_RELOAD, .help = "minutes without a request before a connection is closed; 0: never"),
     F_U32(struct common_config, upload_mode, .max = 2, .fallback = "0", .applies = AT_RELOAD,
           .help = "0: write in place; 1: write aside, then rename; 2: the same, and resuming is possible"),
-    F_U32(struct common_config, setstat_mode, .max = 1, .fallback = "0", .applies = AT_RELOAD,
-          .help = "0: do what clients ask of modes, owners and times; 1: say yes and do nothing"),
+    F_U32(struct common_config, setstat_mode, .max = 2, .fallback = "0", .applies = AT_RELOAD,
+          .help = "0: do what clients ask of modes, owners and times; 1: say yes and do nothing; 2: as 0"),
     F_U32(struct common_config, max_total_connections, .max = 65535, .fallback = "0", .applies = AT_RELOAD,
           .help = "open connections at most; 0: no limit"),
     F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20", .applies = AT_RELOAD,
@@ -131,6 +131,12 @@ static bool is_banner(const char *s)
     return true;
 }
 
+static bool is_ssh_command(const char *s)
+{
+    return is_one_of(s, (const char *const[]){ "*", "scp", "cd", "pwd", "md5sum", "sha1sum", "sha256sum", "sha384sum",
+                                               "sha512sum", NULL });
+}
+
 static const struct field sftpd_keys[] = {
     F_OBJECTS(struct sftpd_config, bindings, .sub = &sftpd_binding_schema, .max = 16, .fallback = "[{\"port\":2022}]",
               .help = "where SFTP and SCP are served"),
@@ -149,6 +155,9 @@ static const struct field sftpd_keys[] = {
            .help = "false: no login that asks for the password, and for the code of a second factor, line by line"),
     F_STRINGS(struct sftpd_config, trusted_user_ca_keys, .max = 64, .applies = AT_RELOAD,
               .help = "files of public keys, relative to state_dir, whose user certificates are accepted"),
+    F_STRINGS(struct sftpd_config, enabled_ssh_commands, .max = 16, .valid = is_ssh_command,
+              .valid_text = "must be *, scp, cd, pwd, md5sum, sha1sum, sha256sum, sha384sum or sha512sum",
+              .fallback = "*", .applies = AT_RELOAD, .help = "commands that clients may run; *: all of these"),
 };
 static const struct schema sftpd_schema = SCHEMA("sftpd", struct sftpd_config, sftpd_keys);
 

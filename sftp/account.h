@@ -28,6 +28,7 @@ struct account {
     const struct user *user; /* borrowed: rights, patterns, limits */
     struct activity *activity;
     uint32_t upload_mode, setstat_mode;
+    const struct strings *ssh_commands; /* borrowed: those that may run, "*" is all; NULL: all */
     bool read_only;
     struct bucket up, down;
     uid_t uid;

@@ -141,7 +141,7 @@ static int sum_start(struct command *c)
         return STREAM_MORE;
     int r = path_clean(c->shown, &path);
     if (r == 0)
-        r = home_file_open(c->account, path, FILE_READ, 0, &c->file, &text);
+        r = home_file_open(c->account, path, FILE_READ | FILE_SUM, 0, &c->file, &text);
     return r < 0 ? command_end(c, r, text) : STREAM_MORE;
 }
 
@@ -273,6 +273,26 @@ static int command_new(struct account *a, const struct words *w, const struct co
     return 0;
 }
 
+static bool is_enabled(const struct account *a, const char *name)
+{
+    if (!a->ssh_commands)
+        return true;
+    for (size_t i = 0; i < a->ssh_commands->n; i++)
+        if (strcmp(a->ssh_commands->v[i], "*") == 0 || strcmp(a->ssh_commands->v[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int command_choose(struct account *a, const struct words *w, const char *line, struct stream *ret)
+{
+    if (strcmp(w->v[0], "scp") == 0)
+        return stream_scp(a, w, ret);
+    for (const struct command_row *row = rows; row->name; row++)
+        if (strcmp(w->v[0], row->name) == 0)
+            return command_new(a, w, row, line, ret);
+    return -EOPNOTSUPP;
+}
+
 int stream_command(struct account *a, const char *line, struct stream *ret)
 {
     struct words w;
@@ -281,12 +301,7 @@ int stream_command(struct account *a, const char *line, struct stream *ret)
     int r = words_split(line, &w);
     if (r < 0)
         return r;
-    r = -EOPNOTSUPP;
-    if (w.n > 0 && strcmp(w.v[0], "scp") == 0)
-        r = stream_scp(a, &w, ret);
-    for (const struct command_row *row = rows; row->name && r == -EOPNOTSUPP; row++)
-        if (w.n > 0 && strcmp(w.v[0], row->name) == 0)
-            r = command_new(a, &w, row, line, ret);
+    r = w.n > 0 && is_enabled(a, w.v[0]) ? command_choose(a, &w, line, ret) : -EOPNOTSUPP;
     words_done(&w);
     return r;
 }

@@ -32,6 +32,7 @@ void engine_free(struct engine *e)
 {
     if (!e)
         return;
+    checking_abort(e);
     handles_done(&e->handles, e->account);
     queue_done(&e->in);
     queue_done(&e->out);
@@ -72,9 +73,15 @@ void engine_notices_sent(struct engine *e)
     queue_pass(&e->notices.lines, e->notices.lines.len);
 }
 
+/* A request that takes many steps. */
+static bool is_at_work(const struct engine *e)
+{
+    return e->copying.active || e->checking.active;
+}
+
 bool engine_waits(const struct engine *e)
 {
-    return account_wait_ms(e->account) > 0 && (e->copying.active || e->in.len > 0);
+    return account_wait_ms(e->account) > 0 && (is_at_work(e) || e->in.len > 0);
 }
 
 void engine_trim(struct engine *e)
@@ -280,6 +287,14 @@ static int packet_step(struct engine *e)
     return r < 0 ? r : 1;
 }
 
+static void work_step(struct engine *e)
+{
+    if (e->copying.active)
+        copying_step(e);
+    else
+        checking_step(e);
+}
+
 int engine_step(struct engine *e)
 {
     for (unsigned i = 0; i < STEP_MAX; i++) {
@@ -287,8 +302,8 @@ int engine_step(struct engine *e)
             return e->out.failed;
         if (e->out.len >= ENGINE_OUTPUT_MARK || account_wait_ms(e->account) > 0)
             return 0;
-        if (e->copying.active) {
-            copying_step(e);
+        if (is_at_work(e)) {
+            work_step(e);
             return 1;
         }
         int r = packet_step(e);

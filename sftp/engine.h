@@ -2,7 +2,7 @@
  *
  * Requests are done one after another, in their order, by the caller's thread. Both queues are bounded: feed only what
  * engine_room() says; engine_step() stops when the output is over its mark, and goes on when engine_sent() has made
- * room. A long copy on the server (copy-data) is done in pieces, one a step.
+ * room. A long copy on the server (copy-data) and sums (check-file) are done in pieces, one a step.
  *
  * Source:  draft-ietf-secsh-filexfer-02; OpenSSH's PROTOCOL file for the extensions; contract/sftp-quota.md §2.
  * Limits:  PACKET_MAX a request; ENGINE_OUTPUT_MARK + one reply of output; HANDLES_MAX handles.

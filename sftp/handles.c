@@ -66,6 +66,14 @@ void handles_remove(struct handles *h, struct open_item *item)
     h->n--;
 }
 
+struct home_file *handles_writing(const struct handles *h, const char *real)
+{
+    for (size_t i = 0; i < h->room; i++)
+        if (h->v[i].file && h->v[i].file->how & FILE_WRITE && strcmp(h->v[i].file->at.path, real) == 0)
+            return h->v[i].file;
+    return NULL;
+}
+
 struct home_file *handles_uploading(const struct handles *h, const char *real)
 {
     for (size_t i = 0; i < h->room; i++)

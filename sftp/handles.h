@@ -43,6 +43,9 @@ void handles_remove(struct handles *h, struct open_item *item);
 /* handles_uploading - the file that is being uploaded to a real path under a temporary name; NULL: none. */
 struct home_file *handles_uploading(const struct handles *h, const char *real);
 
+/* handles_writing - the file that is open for writing at a real path; NULL: none. */
+struct home_file *handles_writing(const struct handles *h, const char *real);
+
 /* handles_done - aborts what is open. */
 void handles_done(struct handles *h, struct account *a);
 void dir_free(struct dir *d);

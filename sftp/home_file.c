@@ -17,6 +17,8 @@
 enum { OPEN_TRIES = 4, HINT_BYTES = 4 << 20, NAME_LIMIT = 255 };
 enum { DEFAULT_FILE_MODE = 0666 };
 
+#define SIZE_TEXT "the file would be larger than this account may upload"
+
 int open_set_mode(int fd, mode_t mode)
 {
     return fchmod(fd, mode) < 0 ? -errno : 0;
@@ -124,6 +126,12 @@ static int look(const struct home_file *f, struct stat *ret, bool *ret_exists)
     return f->how & FILE_EXCLUSIVE && f->how & FILE_CREATE ? -EEXIST : 0;
 }
 
+/* Nothing can be added to it any more: said before the client sends what it wants to add. */
+static bool is_full(const struct account *a, const struct stat *st)
+{
+    return home_file_size_allowed(a, (uint64_t)st->st_size + 1) < 0;
+}
+
 static int open_to_write(struct account *a, struct home_file *f, mode_t mode)
 {
     struct stat st;
@@ -134,6 +142,8 @@ static int open_to_write(struct account *a, struct home_file *f, mode_t mode)
     r = rights_to_write(a, f, exists);
     if (r < 0)
         return r;
+    if (exists && !(f->how & FILE_TRUNCATE) && is_full(a, &st))
+        return -EFBIG;
     if (a->upload_mode != UPLOAD_STANDARD && (!exists || f->how & FILE_TRUNCATE))
         return open_temp(f, mode, exists ? &st : NULL);
     int flags = access_flags(f->how);
@@ -193,6 +203,8 @@ static const char *open_text(int r, unsigned how)
 {
     if (r == -EINVAL)
         return "not a regular file";
+    if (r == -EFBIG)
+        return SIZE_TEXT;
     return r == -EISDIR && how & FILE_WRITE ? "cannot write to a directory" : NULL;
 }
 
@@ -221,7 +233,8 @@ int home_file_open(struct account *a, const char *path, unsigned how, mode_t mod
         home_file_free(f);
         return r;
     }
-    f->transfer = activity_begin(a->activity, how & FILE_WRITE, path, start_offset(f));
+    if (!(how & FILE_SUM))
+        f->transfer = activity_begin(a->activity, how & FILE_WRITE, path, start_offset(f));
     *ret = f;
     return 0;
 }
@@ -248,7 +261,7 @@ ssize_t home_file_read(struct account *a, struct home_file *f, void *buf, size_t
         return n;
     read_hint(f, off, (size_t)n);
     bucket_take(&a->down, (uint64_t)n);
-    if (!(f->how & FILE_WRITE))
+    if (!(f->how & (FILE_WRITE | FILE_SUM)))
         activity_moved(a->activity, &f->transfer, (uint64_t)n);
     return n;
 }
@@ -280,7 +293,7 @@ int home_file_write(struct account *a, struct home_file *f, const void *buf, siz
         return -EFBIG;
     int r = home_file_size_allowed(a, end);
     if (r < 0 && reterr_text)
-        *reterr_text = "the file would be larger than this account may upload";
+        *reterr_text = SIZE_TEXT;
     if (r == 0)
         r = write_all(f, buf, len, off, &done);
     bucket_take(&a->up, done);
@@ -314,6 +327,8 @@ static int put_into_place(struct home_file *f)
 
 static int finish(struct home_file *f, bool keep)
 {
+    if (f->has_times)
+        IGNORE(open_set_times(f->fd, f->times), "the content counts");
     int r = close_descriptor(f);
     if (f->failed)
         r = f->failed;
@@ -326,10 +341,16 @@ static int finish(struct home_file *f, bool keep)
     return r;
 }
 
+static void tell_end(struct account *a, struct home_file *f, int r)
+{
+    if (!(f->how & FILE_SUM))
+        activity_end(a->activity, &f->transfer, f->path, r);
+}
+
 int home_file_close(struct account *a, struct home_file *f)
 {
     int r = finish(f, true);
-    activity_end(a->activity, &f->transfer, f->path, r);
+    tell_end(a, f, r);
     home_file_free(f);
     return r;
 }
@@ -337,6 +358,6 @@ int home_file_close(struct account *a, struct home_file *f)
 void home_file_abort(struct account *a, struct home_file *f)
 {
     int r = finish(f, a->upload_mode == UPLOAD_ATOMIC_RESUME);
-    activity_end(a->activity, &f->transfer, f->path, r < 0 ? r : f->how & FILE_WRITE ? -ECONNABORTED : 0);
+    tell_end(a, f, r < 0 ? r : f->how & FILE_WRITE ? -ECONNABORTED : 0);
     home_file_free(f);
 }

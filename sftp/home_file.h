@@ -21,6 +21,7 @@ enum home_file_how {
     FILE_CREATE = 1 << 3,
     FILE_TRUNCATE = 1 << 4,
     FILE_EXCLUSIVE = 1 << 5,
+    FILE_SUM = 1 << 6, /* read here only, for a sum: no transfer to others */
 };
 
 #define UPLOAD_PREFIX ".tally-upload."
@@ -35,6 +36,8 @@ struct home_file {
     int failed;      /* the first write that was refused; 0 */
     bool told;       /* and the person at the client has a line about it */
     struct transfer transfer;
+    bool has_times; /* asked for while it was open for writing: set again when it is closed */
+    struct timespec times[2];
     uint64_t read_next, hinted; /* offsets: end of the last read, end of the last hint */
 };
 

@@ -142,6 +142,7 @@ int op_fsetstat(struct engine *e, struct request *rq)
         .name = "",
         .path = i->file ? i->file->path : i->dir->path,
         .file = i->file,
+        .writing = i->file && i->file->how & FILE_WRITE ? i->file : NULL,
         .rights = i->file ? account_rights(e->account, i->file->path, i->file->at.path)
                           : account_rights(e->account, i->dir->path, i->dir->real),
     };

@@ -47,6 +47,7 @@ static int setstat_at(struct engine *e, struct request *rq)
         .name = f ? "" : rq->at.name,
         .path = rq->path,
         .file = f,
+        .writing = handles_writing(&e->handles, rq->at.path),
         .rights = rq->rights,
         .at = &rq->at,
     };

@@ -37,6 +37,9 @@ const struct sftp_op extensions[] = {
     { "limits@openssh.com", ON_NOTHING, false, 0, false, ext_limits, "1" },
     { "expand-path@openssh.com", ON_NOTHING, false, 0, false, ext_expand_path, "1" },
     { "copy-data", ON_HANDLE, false, 0, true, ext_copy_data, "1" },
+    { "check-file-handle", ON_HANDLE, false, 0, false, ext_check_handle, "1" },
+    { "check-file-name", CHECKS_ITSELF, true, 0, false, ext_check_name, "1" },
+    { "check-file", ON_HANDLE, false, 0, false, ext_check_handle, NULL }, /* as paramiko says it */
     { "home-directory", ON_NOTHING, false, 0, false, ext_home_directory, "1" },
     { "users-groups-by-id@openssh.com", ON_NOTHING, false, 0, false, ext_users_groups, "1" },
     { 0 },

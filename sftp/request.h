@@ -15,11 +15,25 @@ struct copying {
     bool to_end;
 };
 
+/* Sums of a file that are being computed. */
+struct checking {
+    bool active;
+    uint32_t id;            /* of the request */
+    struct home_file *file; /* of a handle: borrowed, no other request runs meanwhile */
+    bool owns_file;
+    int algorithm;
+    uint64_t off, left, block, block_left; /* block 0: the whole range is one */
+    bool in_block;                         /* bytes of it were read */
+    struct evp_md_ctx_st *md;
+    struct queue sums;
+};
+
 struct engine {
     struct account *account; /* borrowed */
     struct queue in, out;
     struct handles handles;
     struct copying copying;
+    struct checking checking;
     struct notices notices;
     bool greeted; /* INIT came */
 };
@@ -75,12 +89,16 @@ request_fn op_lstat, op_stat, op_setstat, op_remove, op_mkdir, op_rmdir, op_real
     op_symlink;
 request_fn op_opendir, op_readdir;
 request_fn ext_statvfs, ext_fstatvfs, ext_hardlink, ext_fsync, ext_lsetstat, ext_limits, ext_expand_path, ext_copy_data,
-    ext_home_directory, ext_users_groups;
+    ext_home_directory, ext_users_groups, ext_check_handle, ext_check_name;
 
 /* file_notice - a line for the person at the client about an open file, the first time only. */
 void file_notice(struct engine *e, struct home_file *f, int r, const char *text);
 
 /* copying_step - goes on with a copy; answers its request at the end. */
 void copying_step(struct engine *e);
+
+/* checking_step - goes on with sums; answers their request at the end. checking_abort - drops them. */
+void checking_step(struct engine *e);
+void checking_abort(struct engine *e);
 
 enum { EOF_REACHED = -100000 }; /* a handler's way to say SSH_FX_EOF: no errno is that low */

@@ -8,6 +8,9 @@
 #include "base/sys.h"
 #include "sftp/scp.h"
 
+/* There is no shell that would expand them. */
+#define NO_PATTERNS "no such file, and this server expands no patterns: use sftp, or name each file"
+
 enum { NAMES_BYTES = 16384, CONTENT_PIECE = 64 * 1024 };
 
 static void put_line(struct scp *c, struct strbuf *b)
@@ -116,7 +119,7 @@ static int source_item(struct scp *c, const char *path)
     if (r == 0)
         r = place_stat(&at, &st);
     if (r < 0)
-        return leave_out(c, path, r, NULL);
+        return leave_out(c, path, r, r == -ENOENT && strpbrk(path, "*?[") ? NO_PATTERNS : NULL);
     if (S_ISDIR(st.st_mode))
         return source_dir(c, path, &at, &st);
     return source_file(c, path);

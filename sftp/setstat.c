@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/sys.h"
 
@@ -17,6 +18,10 @@ static int set_times(struct account *a, const struct setstat_target *t, const st
     int r = t->name[0] ? sys->utimensat(t->fd, t->name, ts, AT_SYMLINK_NOFOLLOW) : open_set_times(t->fd, ts);
     if (r < 0)
         return r;
+    if (t->writing) {
+        t->writing->has_times = true;
+        memcpy(t->writing->times, ts, sizeof(ts));
+    }
     snprintf(atime, sizeof(atime), "%" PRIu32, at->atime_s);
     snprintf(mtime, sizeof(mtime), "%" PRIu32, at->mtime_s);
     activity_command(a->activity, "Chtimes", t->path, NULL, &(struct activity_numbers){ "", -1, -1, -1, atime, mtime });

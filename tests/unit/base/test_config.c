@@ -96,7 +96,8 @@ static void nothing_given_means_the_fallbacks(void **state)
           "\"max_per_host_connections\":20},"
           "\"sftpd\":{\"bindings\":[{\"address\":\"\",\"port\":2022}],\"host_keys\":[],\"banner\":\"\","
           "\"max_auth_tries\":6,\"login_grace_time\":30,\"password_authentication\":true,"
-          "\"keyboard_interactive_authentication\":true,\"trusted_user_ca_keys\":[]},"
+          "\"keyboard_interactive_authentication\":true,\"trusted_user_ca_keys\":[],"
+          "\"enabled_ssh_commands\":[\"*\"]},"
           "\"httpd\":{\"bindings\":[{\"address\":\"127.0.0.1\",\"port\":8080}],\"signing_passphrase\":\"\"},"
           "\"data_provider\":{\"driver\":\"sqlite\",\"name\":\"tally.db\",\"users_base_dir\":\"/srv/tally/data\","
           "\"track_quota\":1,\"create_default_admin\":false,\"password_hashing\":{\"bcrypt_options\":{\"cost\":10},"
@@ -220,6 +221,7 @@ static const struct {
       "Unix socket" },
     { "{\n\"sftpd\": null}", "sftpd", 2, "must be an object" },
     { "{\"sftpd\": {\n\"max_auth_tries\": 0}}", "sftpd.max_auth_tries", 2, "must be at least 1" },
+    { "{\"sftpd\": {\n\"enabled_ssh_commands\": [\"rsync\"]}}", "sftpd.enabled_ssh_commands[0]", 2, "must be *, scp" },
     { "{\"sftpd\": {\n\"password_authentication\": 1}}", "sftpd.password_authentication", 2, "must be true or false" },
     { "{\"sftpd\": {\n\"host_keys\": \"k\"}}", "sftpd.host_keys", 2, "must be a list" },
     { "{\n\"state_dir\": \"var\"}", "state_dir", 2, "must be an absolute path" },
@@ -228,7 +230,7 @@ static const struct {
     { "{\n\"runtime_dir\": 7}", "runtime_dir", 2, "must be a string" },
     { "{\n\"log_level\": \"loud\"}", "log_level", 2, "must be debug, info, warn or error" },
     { "{\"common\": {\n\"upload_mode\": 3}}", "common.upload_mode", 2, "must be at most 2" },
-    { "{\"common\": {\n\"setstat_mode\": 2}}", "common.setstat_mode", 2, "must be at most 1" },
+    { "{\"common\": {\n\"setstat_mode\": 3}}", "common.setstat_mode", 2, "must be at most 2" },
     { "{\"common\": {\n\"idle_timeout\": 1.5}}", "common.idle_timeout", 2, "must be an integer" },
     { "{\"common\": {\n\"idle_timeout_min\": 1}}", "common.idle_timeout_min", 2, "unknown key" },
     { "{\"data_provider\": {\n\"driver\": \"postgresql\"}}", "data_provider.driver", 2, "must be sqlite" },

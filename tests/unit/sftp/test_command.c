@@ -102,6 +102,21 @@ static void a_sum_needs_the_right_to_download(void **state)
     assert_non_null(strstr(out, "permission denied"));
 }
 
+static void only_enabled_commands_run(void **state)
+{
+    char *names[] = { (char[]){ "pwd" }, (char[]){ "scp" } };
+    struct strings some = { .v = names, .n = 2 }, none = { 0 };
+    struct bed *b = *state;
+    char out[4096];
+    bed_file(b, "f", "content");
+    b->account.ssh_commands = &some;
+    assert_int_equal(run(b, "pwd", "", 0, out, sizeof(out)), 0);
+    assert_int_equal(run(b, "scp -f /f", "\0\0\0", 3, out, sizeof(out)), 0);
+    assert_int_equal(run(b, "md5sum /f", "", 0, out, sizeof(out)), -EOPNOTSUPP);
+    b->account.ssh_commands = &none;
+    assert_int_equal(run(b, "pwd", "", 0, out, sizeof(out)), -EOPNOTSUPP);
+}
+
 static void scp_sinks_refuse_names_that_lead_elsewhere(void **state)
 {
     static const char *const inputs[] = { "C0644 3 ../f\nabc",
@@ -163,6 +178,8 @@ static void scp_sources_send_what_is_there(void **state)
     assert_non_null(strstr(out, "D0755 0 d\nC0644 7 f\ncontent"));
     assert_int_equal(run(b, "scp -f /none", "\0", 1, out, sizeof(out)), 1);
     assert_non_null(strstr(out, "no such file"));
+    assert_int_equal(run(b, "scp -f '/*'", "\0", 1, out, sizeof(out)), 1);
+    assert_non_null(strstr(out, "expands no patterns"));
     assert_int_equal(run(b, "scp -t -f /d", "", 0, out, sizeof(out)), -EINVAL);
 }
 
@@ -172,6 +189,7 @@ int main(void)
         cmocka_unit_test(lines_are_split_without_any_expansion),
         cmocka_unit_test_setup_teardown(commands_do_what_they_say_and_others_are_refused, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(a_sum_needs_the_right_to_download, bed_setup, bed_teardown),
+        cmocka_unit_test_setup_teardown(only_enabled_commands_run, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(scp_sinks_refuse_names_that_lead_elsewhere, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(scp_sinks_keep_what_an_upload_mode_keeps, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(scp_sources_send_what_is_there, bed_setup, bed_teardown),

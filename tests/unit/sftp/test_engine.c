@@ -2,12 +2,15 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/str.h"
 #include "base/sys.h"
+#include "sftp/attrs.h"
 #include "tests/unit/sftp/bed.h"
 
 enum { READ = 1, WRITE = 2, APPEND = 4, CREATE = 8, TRUNCATE = 16, EXCLUSIVE = 32, RANDOM_PACKETS = 100000 };
@@ -286,6 +289,127 @@ static void the_largest_upload_size_is_kept_by_extent(void **state)
     bed_content(b, "f", "0123456789");
 }
 
+/* check-file-handle or check-file-name: the sums in hex, "" for a refusal. */
+static void check(struct bed *b, const char *extension, const char *what, size_t what_len, const char *list,
+                  uint64_t off, uint64_t length, uint32_t block, char to[512])
+{
+    to[0] = '\0';
+    bed_ask(b, FXP_EXTENDED);
+    packet_put_text(&b->request, extension);
+    packet_put_bytes(&b->request, what, what_len);
+    packet_put_text(&b->request, list);
+    packet_put_u64(&b->request, off);
+    packet_put_u64(&b->request, length);
+    packet_put_u32(&b->request, block);
+    bed_send(b);
+    if (b->type != FXP_EXTENDED_REPLY)
+        return;
+    size_t len;
+    struct packet_in in = { .p = b->data, .left = b->data_len };
+    const uint8_t *name = packet_bytes(&in, &len);
+    assert_int_equal(len, 10);
+    assert_memory_equal(name, "check-file", 10);
+    const uint8_t *algorithm = packet_bytes(&in, &len);
+    snprintf(to, 512, "%.*s:", (int)len, (const char *)algorithm);
+    assert_true(in.left < 200);
+    str_hex(to + strlen(to), in.p, in.left);
+}
+
+static void sums_are_those_of_the_range_by_name_and_by_handle(void **state)
+{
+    static const struct {
+        const char *list;
+        uint64_t off, length;
+        uint32_t block;
+        const char *sums;
+    } rows[] = {
+        { "md5", 0, 0, 0, "md5:9a0364b9e99bb480dd25e1f0284c8555" },
+        { "crc32,sha1,md5", 0, 7, 0, "sha1:040f06fd774092478d450774f5ba30c5da78acc8" },
+        { "md5", 3, 2, 0, "md5:569ef72642be0fadd711d6a468d68ee1" },
+        { "md5", 7, 0, 0, "md5:d41d8cd98f00b204e9800998ecf8427e" },
+        { "md5", 0, 0, 256, "md5:9a0364b9e99bb480dd25e1f0284c8555" },
+        { "md5", 0, 0, 255, "" },
+        { "whirlpool", 0, 0, 0, "" },
+        { "", 0, 0, 0, "" },
+        { "md5", UINT64_MAX, 0, 0, "" },
+    };
+    struct bed *b = *state;
+    char handle[8], got[512];
+    bed_file(b, "f", "content");
+    assert_int_equal(bed_open(b, "/f", 1, handle), FX_OK);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const typeof(rows[0]) *w = &rows[i];
+        check(b, "check-file-name", "/f", 2, w->list, w->off, w->length, w->block, got);
+        if (strcmp(got, w->sums) != 0)
+            fail_msg("%zu: %s %s", i, got, b->text);
+        check(b, "check-file-handle", handle, 8, w->list, w->off, w->length, w->block, got);
+        assert_string_equal(got, w->sums);
+    }
+}
+
+static void sums_of_blocks_are_bounded_and_need_the_right_to_download(void **state)
+{
+    struct bed *b = *state;
+    char got[512], handle[8];
+    bed_run(b, (const char *const[]){ "truncate", "-s", "600", "blocks", NULL });
+    bed_run(b, (const char *const[]){ "truncate", "-s", "100M", "large", NULL });
+    check(b, "check-file-name", "/blocks", 7, "md5", 0, 0, 256, got);
+    assert_int_equal(strlen(got), 4 + 3 * 32);
+    check(b, "check-file-name", "/large", 6, "md5", 0, 0, 256, got);
+    assert_string_equal(b->text, "too many blocks: ask for larger ones");
+    check(b, "check-file-name", "/large", 6, "md5", 0, 0, 0, got);
+    assert_string_equal(got, "md5:2f282b84e7e608d5852449ed940bfc51");
+    check(b, "check-file-name", "/none", 5, "md5", 0, 0, 0, got);
+    assert_int_equal(b->status, FX_NO_SUCH_FILE);
+    bed_allow(b, "/", MAY_ALL & ~(uint32_t)MAY_DOWNLOAD);
+    check(b, "check-file-name", "/blocks", 7, "md5", 0, 0, 0, got);
+    assert_int_equal(b->status, FX_PERMISSION_DENIED);
+    assert_int_equal(bed_open(b, "/blocks", 2, handle), FX_OK);
+    check(b, "check-file-handle", handle, 8, "md5", 0, 0, 0, got);
+    assert_int_equal(b->status, FX_PERMISSION_DENIED);
+}
+
+static void times_set_during_an_upload_are_those_at_its_end(void **state)
+{
+    struct bed *b = *state;
+    char handle[8], path[96];
+    struct stat st;
+    for (uint32_t mode = UPLOAD_STANDARD; mode <= UPLOAD_ATOMIC_RESUME; mode++)
+        for (int by_handle = 0; by_handle < 2; by_handle++) {
+            b->account.upload_mode = mode;
+            assert_int_equal(bed_open(b, "/f", 2 | 8 | 16, handle), FX_OK);
+            bed_ask(b, by_handle ? FXP_FSETSTAT : FXP_SETSTAT);
+            packet_put_bytes(&b->request, by_handle ? handle : "/f", by_handle ? 8 : 2);
+            packet_put_u32(&b->request, ATTR_ACMODTIME);
+            packet_put_u32(&b->request, 1000000000);
+            packet_put_u32(&b->request, 1100000000 + mode);
+            bed_send(b);
+            assert_int_equal(b->status, FX_OK);
+            assert_int_equal(bed_write(b, handle, 0, "content"), FX_OK);
+            assert_int_equal(bed_close(b, handle), FX_OK);
+            snprintf(path, sizeof(path), "%s/f", b->dir);
+            assert_int_equal(stat(path, &st), 0);
+            assert_int_equal(st.st_mtim.tv_sec, 1100000000 + mode);
+        }
+}
+
+static void what_is_as_large_as_may_be_is_not_opened_to_be_resumed(void **state)
+{
+    struct bed *b = *state;
+    char handle[8];
+    bed_file(b, "f", "content");
+    b->user.filters.max_upload_file_size = 7;
+    assert_int_equal(bed_open(b, "/f", 2, handle), FX_FAILURE);
+    assert_non_null(strstr(b->text, "larger than this account may upload"));
+    assert_int_equal(bed_open(b, "/f", 2 | 8 | 16, handle), FX_OK);
+    bed_close(b, handle);
+    b->user.filters.max_upload_file_size = 8;
+    bed_file(b, "f", "content");
+    assert_int_equal(bed_open(b, "/f", 2, handle), FX_OK);
+    assert_int_equal(bed_write(b, handle, 7, "+"), FX_OK);
+    assert_int_equal(bed_write(b, handle, 8, "+"), FX_FAILURE);
+}
+
 static void a_read_only_session_changes_nothing(void **state)
 {
     struct bed *b = *state;
@@ -324,6 +448,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(resumed_uploads_go_on_in_place, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(fifos_and_directories_do_not_open, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(the_largest_upload_size_is_kept_by_extent, bed_setup, bed_teardown),
+        cmocka_unit_test_setup_teardown(sums_are_those_of_the_range_by_name_and_by_handle, bed_setup, bed_teardown),
+        cmocka_unit_test_setup_teardown(sums_of_blocks_are_bounded_and_need_the_right_to_download, bed_setup,
+                                        bed_teardown),
+        cmocka_unit_test_setup_teardown(times_set_during_an_upload_are_those_at_its_end, bed_setup, bed_teardown),
+        cmocka_unit_test_setup_teardown(what_is_as_large_as_may_be_is_not_opened_to_be_resumed, bed_setup,
+                                        bed_teardown),
         cmocka_unit_test_setup_teardown(a_read_only_session_changes_nothing, bed_setup, bed_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
