@@ -77,6 +77,8 @@ const struct metric metrics[METRICS] = {
                                "bytes that recounts put right" },
     [M_LEDGER_UNDERFLOWS] = { "tally_ledger_underflows_total", METRIC_COUNTER, NULL, NULL,
                               "counters that would have gone below zero" },
+    [M_LEDGER_UNWRITABLE] = { "tally_ledger_unwritable", METRIC_GAUGE, NULL, NULL,
+                              "1: ledger.db cannot be written: after a crash of the machine all is counted again" },
     [M_WATCHER_EVENTS] = { "tally_watcher_events_total", METRIC_COUNTER, NULL, NULL, "events read from the kernel" },
     [M_WATCHER_OVERFLOWS] = { "tally_watcher_overflows_total", METRIC_COUNTER, NULL, NULL,
                               "event queues that overflowed" },

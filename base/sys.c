@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -181,6 +182,11 @@ static int real_syncfs(int fd)
     return CALL_AGAIN(syncfs(fd));
 }
 
+static int real_msync(void *at, size_t len)
+{
+    return CALL_AGAIN(msync(at, len, MS_SYNC));
+}
+
 static ssize_t real_getdents(int fd, void *buf, size_t len)
 {
     return CALL_AGAIN(getdents64(fd, buf, len));
@@ -276,6 +282,7 @@ const struct sys sys_real = {
     .size = real_size,
     .fsync = real_fsync,
     .syncfs = real_syncfs,
+    .msync = real_msync,
     .getdents = real_getdents,
     .getxattr = real_getxattr,
     .setxattr = real_setxattr,

@@ -51,6 +51,7 @@ struct sys {
     int64_t (*size)(int fd); /* st_size, fresh; works on O_PATH descriptors */
     int (*fsync)(int fd, bool data_only);
     int (*syncfs)(int fd);
+    int (*msync)(void *at, size_t len); /* of a shared mapping, to the disk */
     ssize_t (*getdents)(int fd, void *buf, size_t len);
     /* extended attributes, on an open descriptor or, by /proc/self/fd, an O_PATH one */
     ssize_t (*getxattr)(int fd, const char *name, void *buf, size_t len);

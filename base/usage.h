@@ -54,6 +54,7 @@ struct usage_header {
     _Atomic uint32_t slots;      /* in the file */
     _Atomic uint32_t generation; /* odd while slots are taken or freed; readers index anew when it changed */
     _Atomic uint32_t clean_stop; /* 1: everything was settled and is durable */
+    _Atomic uint32_t unmarked; /* 1: ledger.db does not know of all that changed: no row is believed in another boot */
 } __attribute__((aligned(4096)));
 
 struct usage_map; /* a reader */

@@ -147,9 +147,11 @@ static size_t warm_copy(struct journal *j, struct domain ***ret)
 }
 
 /* Rows whose numbers are old: they are not needed for correctness, only for a good last number. */
-static void flush(struct domain **warm, size_t n, bool moved_too)
+static int flush(struct domain **warm, size_t n, bool moved_too)
 {
-    for (size_t i = 0; i < n; i++) {
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++) {
         struct domain *d = warm[i];
 
         if (!LOAD(d->row_due) && !(moved_too && LOAD(d->moves) != d->saved_moves))
@@ -157,23 +159,28 @@ static void flush(struct domain **warm, size_t n, bool moved_too)
         mutex_lock(&d->m);
         bool is_clean = !d->dirty && !d->stale && !d->incomplete && !atomic_load(&d->durable);
         mutex_unlock(&d->m);
-        int r = d->gone ? 0 : row_write(d, is_clean ? ROW_CLEAN : ROW_DIRTY);
-        if (r < 0)
-            log_fail(r, "ledger: cannot write the row of %s %lld", domain_kind_name(d->kind), (long long)d->id);
+        r = d->gone ? 0 : row_write(d, is_clean ? ROW_CLEAN : ROW_DIRTY);
     }
+    return r;
 }
 
-static void flush_all(struct ledger *l, struct domain **warm, size_t n, bool moved_too)
+/* false: not all is written, and all of it stays due. */
+static bool flush_all(struct ledger *l, struct domain **warm, size_t n, bool moved_too)
 {
     struct db *db = l->journal.db;
 
     mutex_lock(&l->journal.db_m);
-    if (db_exec(db, "BEGIN IMMEDIATE") == 0) {
-        flush(warm, n, moved_too);
-        if (db_exec(db, "COMMIT") < 0 && db_in_transaction(db))
-            IGNORE(db_exec(db, "ROLLBACK"), "logged by db; the rows are written in the next round");
-    }
+    int r = db_exec(db, "BEGIN IMMEDIATE");
+    if (r == 0)
+        r = flush(warm, n, moved_too);
+    if (r == 0)
+        r = db_exec(db, "COMMIT");
+    if (r < 0 && db_in_transaction(db))
+        IGNORE(db_exec(db, "ROLLBACK"), "logged by db; the rows are written in another round");
+    for (size_t i = 0; r < 0 && i < n; i++)
+        atomic_store_explicit(&warm[i]->row_due, true, memory_order_relaxed);
     mutex_unlock(&l->journal.db_m);
+    return r == 0;
 }
 
 static bool any_due(struct domain **warm, size_t n, bool moved_too)
@@ -189,16 +196,20 @@ static void tick(struct ledger *l)
     struct journal *j = &l->journal;
     uint64_t idle_ns = (uint64_t)(l->o.clean_after_ms ? l->o.clean_after_ms : CLEAN_AFTER_MS) * 1000000;
     uint64_t now_ns = sys->now_ns();
-    bool moved_too = now_ns - j->flushed_ns > (uint64_t)FLUSH_NS_S * 1000000000;
+    bool moved_too = now_ns - j->flushed_ns > (uint64_t)FLUSH_NS_S * 1000000000, ok = true;
+    uint64_t marks = 0;
+    bool again = unwritable_due(l, &ok, &marks);
     struct domain **warm = NULL;
     size_t n = warm_copy(j, &warm);
     struct cleaning c = { .n = 0 };
 
     if (moved_too)
         j->flushed_ns = now_ns;
-    if (any_due(warm, n, moved_too))
-        flush_all(l, warm, n, moved_too);
-    for (size_t i = 0; i < n && c.n < CLEAN_BATCH; i++)
+    if (again)
+        unwritable_tried(l, warm, n, flush_all(l, warm, n, true), marks);
+    else if (ok && any_due(warm, n, moved_too))
+        IGNORE(flush_all(l, warm, n, moved_too), "logged; its rows stay due");
+    for (size_t i = 0; ok && i < n && c.n < CLEAN_BATCH; i++)
         if (may_be_clean(warm[i], idle_ns))
             c.v[c.n++] = warm[i];
     if (c.n > 0)

@@ -18,7 +18,9 @@
 
 #include "base/lock.h"
 #include "base/sys.h"
+#include "ledger/index.h"
 #include "ledger/ledger.h"
+#include "ledger/map.h"
 
 enum {
     RECORD_HANDLE_MAX = 20,
@@ -118,55 +120,6 @@ struct trees_header {
     uint64_t checksum;
 } __attribute__((aligned(4096)));
 
-/* ---- map.c: a file, mapped to the end of what it may ever be; pages beyond its end are never touched ------------- */
-
-struct map {
-    int fd;
-    uint8_t *base;
-    uint64_t bytes; /* of the file */
-    uint64_t max;
-};
-
-int map_open(struct map *m, int dir, const char *name, uint64_t max) MUST_CHECK;
-void map_close(struct map *m);
-/* map_grow - the file has at least `bytes` (rounded up to a chunk), with blocks on the disk. -ENOSPC. */
-int map_grow(struct map *m, uint64_t bytes) MUST_CHECK;
-/* map_clear - all zero again, without making the file shorter for its readers. */
-int map_clear(struct map *m) MUST_CHECK;
-int map_sync(struct map *m) MUST_CHECK;
-
-/* ---- index_table.c: (fs, ino) or (kind, id) to a number ---------------------------------------------------------- */
-
-struct index_entry {
-    uint64_t key;
-    uint32_t space; /* fs or kind, + 1; 0: empty */
-    uint32_t value;
-};
-
-struct index_shard {
-    struct mutex m; /* RANK_INDEX */
-    struct index_entry *v;
-    uint32_t room; /* a power of two */
-    uint32_t n;
-};
-
-struct index {
-    struct index_shard *shards;
-    uint32_t n; /* a power of two */
-    uint64_t seed;
-};
-
-uint64_t index_mix(uint64_t h); /* a good hash of a number */
-int index_init(struct index *x, uint32_t shards) MUST_CHECK;
-void index_done(struct index *x);
-uint32_t index_find(struct index *x, uint32_t space, uint64_t key); /* 0: none */
-/* index_insert - find or insert: *ret is the number that is there now. -ENOMEM. */
-int index_insert(struct index *x, uint32_t space, uint64_t key, uint32_t value, uint32_t *ret) MUST_CHECK;
-/* index_remove - only if the key means `value`. */
-void index_remove(struct index *x, uint32_t space, uint64_t key, uint32_t value);
-/* index_count - for keys with a number of users: adds n (may be negative) and drops the key at 0. */
-int index_count(struct index *x, uint32_t space, uint64_t key, int n) MUST_CHECK;
-
 /* ---- domains ----------------------------------------------------------------------------------------------------- */
 
 struct domain {
@@ -189,6 +142,7 @@ struct domain {
     uint64_t moved_ns;      /* time of the last one */
     /* under l->journal */
     _Atomic bool durable; /* the dirty mark is on disk */
+    _Atomic int unmarked; /* why nowhere a mark of it can be made durable: it may only shrink; 0: it can */
     bool wanted;          /* waits in the journal's list */
     int mark_error;       /* of the last mark that failed */
     uint64_t mark_failures;
@@ -434,6 +388,9 @@ struct journal {
     bool is_new;
     char instance[33]; /* hexadecimal */
     uint64_t flushed_ns;
+    /* under db_m: unwritable.c */
+    bool in_trouble, by_header;
+    uint64_t failed_marks, heal_ns, heal_wait_ns;
 };
 
 enum row_state { ROW_CLEAN, ROW_DIRTY, ROW_STALE };
@@ -443,6 +400,18 @@ int row_write(struct domain *d, enum row_state state) MUST_CHECK;
 int rows_write(struct ledger *l, struct domain **v, size_t n, enum row_state state) MUST_CHECK;
 void rows_delete_dropped(struct ledger *l);
 void *cleaning_thread(void *ledger);
+
+/* ---- unwritable.c: ledger.db cannot be written ------------------------------------------------------------------- */
+
+/* unwritable_mark - the mark of a domain could not be written: durable in another way, or how it failed. db_m is
+ * held. */
+int unwritable_mark(struct ledger *l, int failure) MUST_CHECK;
+/* unwritable_due - true: the rows are to be tried again now. *ret_ok: nothing is wrong. */
+bool unwritable_due(struct ledger *l, bool *ret_ok, uint64_t *ret_marks);
+/* unwritable_tried - what became of it. */
+void unwritable_tried(struct ledger *l, struct domain **warm, size_t n, bool written, uint64_t marks);
+void unwritable_load(struct ledger *l); /* the process before was in trouble */
+
 void journal_init(struct ledger *l);
 int journal_open(struct ledger *l, const char *state_dir) MUST_CHECK;
 int journal_start(struct ledger *l) MUST_CHECK;
@@ -541,6 +510,7 @@ struct ledger {
     int dir, lock_fd;
     char boot_id[40];
     enum ledger_start started;
+    bool rows_doubted; /* the last life could not write all marks, and its maps are lost */
     _Atomic bool closing;
 
     struct map domains_map, trees_map, inodes_map;

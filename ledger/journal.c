@@ -101,7 +101,7 @@ static void want_locked(struct domain *d)
 {
     struct journal *j = &d->l->journal;
 
-    if (atomic_load(&d->durable) || d->wanted || d->gone)
+    if (atomic_load(&d->durable) || d->wanted || d->gone || atomic_load(&d->unmarked))
         return;
     d->wanted = true;
     d->next_wanted = j->wanted;
@@ -138,6 +138,8 @@ static int wait_locked(struct domain *d)
             return -EIO;
         if (d->mark_failures != failures)
             return d->mark_error;
+        if (atomic_load(&d->unmarked))
+            return atomic_load(&d->unmarked);
         want_locked(d);
         pthread_cond_wait(&j->marked, &j->m.m);
     }
@@ -149,10 +151,11 @@ int journal_wait(struct domain *d)
     mutex_lock(&d->l->journal.m);
     int r = wait_locked(d);
     mutex_unlock(&d->l->journal.m);
-    return r < 0 ? -EIO : 0;
+    return r;
 }
 
-/* The set may change while we wait; who includes a domain has its mark first, so those that we saw are enough. */
+/* The set may change while we wait; who includes a domain has its mark first, so those that we saw are enough. A domain
+ * that cannot be marked anywhere is stale, and reservation_take() refuses its growth: to shrink needs no mark then. */
 int journal_wait_tree(struct tree *t)
 {
     struct charge_set *s = tree_set_ref(t);
@@ -161,13 +164,16 @@ int journal_wait_tree(struct tree *t)
     mutex_lock(&t->l->journal.m);
     for (uint32_t i = 0; i < s->n; i++)
         want_locked(s->v[i]); /* all in one burst */
-    for (uint32_t i = 0; r == 0 && i < s->n; i++)
-        r = wait_locked(s->v[i]);
+    for (uint32_t i = 0; i < s->n; i++) {
+        int e = wait_locked(s->v[i]);
+        r = r < 0 ? r : e;
+    }
     if (r == 0)
         atomic_store(&t->dirty_ok, true);
+    bool ends = !t->l->journal.runs || t->l->journal.stop;
     mutex_unlock(&t->l->journal.m);
     charge_set_unref(s);
-    return r < 0 ? -EIO : 0;
+    return r < 0 && ends ? -EIO : 0;
 }
 
 void journal_pin(struct domain *d, bool pin)
@@ -280,6 +286,22 @@ static size_t take_wanted(struct journal *j, struct domain **v, size_t max)
     return n;
 }
 
+/* What became of the mark; `by_row`: ledger.db has it. */
+static void marked_locked(struct domain *d, int r, bool by_row)
+{
+    d->wanted = false;
+    if (!by_row)
+        atomic_store_explicit(&d->row_due, true, memory_order_relaxed);
+    if (r == 0) {
+        atomic_store(&d->durable, true);
+    } else {
+        d->mark_error = r;
+        d->mark_failures++;
+        atomic_store(&d->unmarked, r);
+    }
+    warm_locked(d);
+}
+
 static bool mark_wanted(struct ledger *l)
 {
     struct journal *j = &l->journal;
@@ -289,20 +311,13 @@ static bool mark_wanted(struct ledger *l)
     if (n == 0)
         return false;
     mutex_lock(&j->db_m);
-    int r = rows_write(l, v, n, ROW_DIRTY);
-    if (r < 0)
-        log_fail(r, "ledger: cannot make the dirty mark of %zu domains durable", n);
+    int written = rows_write(l, v, n, ROW_DIRTY);
+    int r = written < 0 ? unwritable_mark(l, written) : 0;
+    for (size_t i = 0; r < 0 && i < n; i++)
+        domain_mark_stale(v[i]); /* before anybody goes on */
     mutex_lock(&j->m);
-    for (size_t i = 0; i < n; i++) {
-        v[i]->wanted = false;
-        if (r == 0) {
-            atomic_store(&v[i]->durable, true);
-            warm_locked(v[i]);
-        } else {
-            v[i]->mark_error = r;
-            v[i]->mark_failures++;
-        }
-    }
+    for (size_t i = 0; i < n; i++)
+        marked_locked(v[i], r, written == 0);
     pthread_cond_broadcast(&j->marked);
     mutex_unlock(&j->m);
     mutex_unlock(&j->db_m);
@@ -441,7 +456,7 @@ static void row_apply(struct domain *d, const struct row *row)
     atomic_store_explicit(&u->carried_files, files, memory_order_relaxed);
     atomic_store_explicit(&u->adjust_bytes, row->adjust_bytes, memory_order_relaxed);
     atomic_store_explicit(&u->adjust_files, row->adjust_files, memory_order_relaxed);
-    d->stale = row->state != ROW_CLEAN;
+    d->stale = row->state != ROW_CLEAN || d->l->rows_doubted;
 }
 
 /* One row: the domain of maps that were made anew, or only whether its mark is on disk. A row of a domain that the

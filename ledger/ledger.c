@@ -187,6 +187,8 @@ static enum ledger_start start_of(const struct ledger *l, bool sound, bool was_c
 
 static int load(struct ledger *l)
 {
+    l->rows_doubted = memcmp(l->usage->instance, l->journal.instance, sizeof l->usage->instance) == 0 &&
+                      atomic_load(&l->usage->unmarked) == 1;
     bool sound = maps_are_sound(l), was_clean = sound && atomic_load(&l->usage->clean_stop) == 1;
     int r = sound ? 0 : maps_make(l);
 
@@ -208,6 +210,7 @@ static int load(struct ledger *l)
             tree_uncount(l->trees[i]);
     counters_make(l);
     r = journal_load(l, !sound);
+    unwritable_load(l);
     repair_load(l);
     l->started = start_of(l, sound, was_clean);
     if (r == 0 && was_clean) { /* nobody has anything open after that */
@@ -365,6 +368,8 @@ void ledger_close(struct ledger *l)
     recounts_stop(l);
     journal_stop(l);
     int r = journal_finish(l);
+    if (r == 0)
+        atomic_store(&l->usage->unmarked, 0);
     if (r == 0)
         r = maps_sync(l);
     if (r == 0) {

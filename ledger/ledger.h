@@ -222,8 +222,8 @@ struct change {
 };
 
 /* change_begin - the domains of the trees of these records are durably dirty and the records are named in an intent
- * slot. Directories named here are listed again if the process dies now. Waits while all intent slots are taken. -EIO:
- * the mark cannot be made durable: nothing may change. */
+ * slot. Directories named here are listed again if the process dies now. Waits while all intent slots are taken. If the
+ * mark cannot be made durable, the domain is stale, and reservation_take() refuses growth. -EIO: the ledger ends. */
 int change_begin(struct ledger *l, const slot_t *slots, size_t n, struct change *ret) MUST_CHECK;
 /* change_add - names one more record (the inode that was just created). */
 void change_add(struct change *c, slot_t slot);
@@ -254,7 +254,8 @@ struct reservation {
 
 /* reservation_take - hold room for `want`, or for fewer bytes if that is all there is, but at least `least_bytes`. In
  * every domain of the room, or in none. A hold counts against the limits from this moment, so two writers can never
- * both get the last byte. Returns 0; -EDQUOT; -EOVERFLOW. On failure nothing is held. Want of zero always succeeds. */
+ * both get the last byte. Returns 0; -EDQUOT; -EOVERFLOW; -ENOSPC or -EIO: nothing durable can say that the domain
+ * changes, so it must not grow. On failure nothing is held. Want of zero always succeeds. */
 int reservation_take(struct room *room, struct charge want, uint64_t least_bytes, struct reservation *ret) MUST_CHECK;
 
 /* reservation_commit_locked - settle_locked() and reservation_drop() in one: in no domain do hold and use of the same

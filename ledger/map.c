@@ -7,7 +7,7 @@
 
 #include "ledger/inside.h"
 
-enum { MAP_CHUNK = 1 << 20 };
+enum { MAP_CHUNK = 1 << 20, MAP_HEAD = 4096 };
 
 int map_open(struct map *m, int dir, const char *name, uint64_t max)
 {
@@ -55,5 +55,10 @@ int map_clear(struct map *m)
 
 int map_sync(struct map *m)
 {
-    return msync(m->base, m->bytes, MS_SYNC) == 0 ? 0 : -EIO;
+    return sys->msync(m->base, m->bytes) == 0 ? 0 : -EIO;
+}
+
+int map_sync_head(struct map *m)
+{
+    return sys->msync(m->base, MAP_HEAD) == 0 ? 0 : -EIO;
 }

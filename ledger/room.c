@@ -127,6 +127,8 @@ static int give(const struct room *room, struct charge want, uint64_t least_byte
 
         if (bytes.limit == 0 && want.bytes > bytes.left)
             return -EOVERFLOW;
+        if (atomic_load(&row->domain->unmarked))
+            return atomic_load(&row->domain->unmarked);
         if (room->l->o.refuse_stale_growth && is_untrusted(row->domain))
             return -EDQUOT;
         if (files.left < want.files)
