@@ -117,3 +117,6 @@ void config_print_sample(struct strbuf *to);
 
 /* config_print_help - a table of keys for --help: key, fallback, meaning, when it applies. */
 void config_print_help(struct strbuf *to);
+
+/* config_print_manual - the section KEYS of tally.json(5), as roff. */
+void config_print_manual(struct strbuf *to);

@@ -1,4 +1,5 @@
-/* The sample file and the table of --help, both printed from the rows and the fallbacks that they give. */
+/* The sample file, the table of --help and the keys of tally.json(5), printed from the rows and the fallbacks that they
+ * give. */
 #include <string.h>
 
 #include "base/config.h"
@@ -87,7 +88,7 @@ void config_print_sample(struct strbuf *to)
     config_done(&c);
 }
 
-static void help_members(const struct schema *s, const void *obj, const char *path, struct strbuf *to);
+typedef void key_row_fn(const struct field *f, const void *member, const char *path, struct strbuf *to);
 
 static void help_row(const struct field *f, const void *member, const char *path, struct strbuf *to)
 {
@@ -100,19 +101,50 @@ static void help_row(const struct field *f, const void *member, const char *path
     strbuf_done(&value);
 }
 
+/* Text as roff takes it. */
+static void put_roff(struct strbuf *to, const char *s)
+{
+    if (*s == '.' || *s == '\'')
+        strbuf_adds(to, "\\&");
+    for (; *s != '\0'; s++)
+        if (*s == '\\')
+            strbuf_adds(to, "\\e");
+        else
+            strbuf_addf(to, *s == '-' ? "\\-" : "%c", *s);
+}
+
+static void manual_row(const struct field *f, const void *member, const char *path, struct strbuf *to)
+{
+    struct strbuf value = STRBUF(VALUE_MAX);
+    struct json_out out = { .to = &value };
+
+    field_write(f, member, SHOW_ALL, &out);
+    strbuf_adds(to, ".TP\n.B ");
+    put_roff(to, path);
+    strbuf_addc(to, '\n');
+    put_roff(to, f->help ? f->help : "");
+    strbuf_adds(to, f->help ? "\n.br\nFallback: " : "Fallback: ");
+    put_roff(to, value.s ? value.s : "");
+    strbuf_addf(to, "; takes effect at %s.\n", f->applies == AT_RELOAD ? "a reload" : "the next start");
+    strbuf_done(&value);
+}
+
+static void walk_members(const struct schema *s, const void *obj, const char *path, key_row_fn *row, struct strbuf *to);
+
 /* The keys of a list's entries, as the first fallback has them. NOLINTNEXTLINE(misc-no-recursion): static tables */
-static void help_entries(const struct field *f, const struct objects *list, const char *path, struct strbuf *to)
+static void walk_entries(const struct field *f, const struct objects *list, const char *path, key_row_fn *row,
+                         struct strbuf *to)
 {
     struct strbuf entries = STRBUF(VALUE_MAX);
 
     strbuf_addf(&entries, "%s[]", path);
     if (list->n > 0 && strbuf_ok(&entries) == 0)
-        help_members(f->sub, objects_at(f->sub, list, 0), entries.s, to);
+        walk_members(f->sub, objects_at(f->sub, list, 0), entries.s, row, to);
     strbuf_done(&entries);
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the static tables */
-static void help_members(const struct schema *s, const void *obj, const char *path, struct strbuf *to)
+static void walk_members(const struct schema *s, const void *obj, const char *path, key_row_fn *row, struct strbuf *to)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct field *f = &s->fields[i];
@@ -123,11 +155,11 @@ static void help_members(const struct schema *s, const void *obj, const char *pa
         if (strbuf_ok(&key) < 0)
             to->failed = strbuf_ok(&key);
         else if (f->type == FIELD_OBJECT)
-            help_members(f->sub, member, key.s, to);
+            walk_members(f->sub, member, key.s, row, to);
         else if (f->type == FIELD_OBJECTS)
-            help_entries(f, member, key.s, to);
+            walk_entries(f, member, key.s, row, to);
         else
-            help_row(f, member, key.s, to);
+            row(f, member, key.s, to);
         strbuf_done(&key);
     }
 }
@@ -141,6 +173,19 @@ void config_print_help(struct strbuf *to)
         return;
     }
     strbuf_addf(to, "  %-*s %-*s %-6s  %s\n", KEY_WIDTH, "KEY", FALLBACK_WIDTH, "FALLBACK", "AT", "MEANING");
-    help_members(&config_schema, &c, "", to);
+    walk_members(&config_schema, &c, "", help_row, to);
+    config_done(&c);
+}
+
+void config_print_manual(struct strbuf *to)
+{
+    struct config c;
+
+    if (schema_init(&config_schema, &c) < 0) {
+        to->failed = -ENOMEM;
+        return;
+    }
+    strbuf_adds(to, ".SH KEYS\n");
+    walk_members(&config_schema, &c, "", manual_row, to);
     config_done(&c);
 }

@@ -1,0 +1,94 @@
+/* The rows. A noun's first row is what the noun alone does. */
+#include "tool/command.h"
+
+enum { MANY = 1000, LIST_OPTIONS = OPT_LIMIT };
+
+#define FIELDS_TEXT                                                                                                    \
+    "FIELD=VALUE sets, FIELD+=VALUE and FIELD-=VALUE change a list,\n"                                                 \
+    "FIELD:=JSON gives any member of the API as it is. Sizes may be 10G, dates 2026-12-31;\n"                          \
+    "password=- asks for the password on the terminal, or reads a line of stdin."
+
+const struct command commands[] = {
+    { "status", "", 0, 0, 0, WORDS_NONE, "what runs, and whether the numbers can be trusted", NULL,
+      "tally status              services, mount, and the state of the counters\n", on_status },
+    { "users list", "[PATTERN]", 0, 1, LIST_OPTIONS, WORDS_NONE, "the users, with what they hold",
+      "PATTERN is a shell pattern (quote it) or a part of the name.",
+      "tally users               all of them\n"
+      "tally users list 'a*'     those that begin with a\n"
+      "tally users list --json | jq -r .[].username\n",
+      on_users_list },
+    { "users show", "USER", 1, 1, 0, WORDS_USERS, "all about a user", NULL, "tally users show ann\n", on_users_show },
+    { "users add", "USER [FIELD=VALUE...]", 1, MANY, 0, WORDS_FIELDS, "make a user",
+      FIELDS_TEXT "\nWithout permissions= the user may do everything in their home.",
+      "tally users add ann password=- quota_size=10G quota_files=100000\n"
+      "tally users add web public_keys=\"$(cat id_ed25519.pub)\" permissions=list,download\n",
+      on_users_add },
+    { "users set", "USER FIELD=VALUE...", 2, MANY, 0, WORDS_FIELDS, "change a user; limits are in force at once",
+      FIELDS_TEXT,
+      "tally users set ann quota_size=20G\n"
+      "tally users set ann status=off\n"
+      "tally users set ann permissions./pub=list,download\n"
+      "tally users set ann virtual_folders+=photos:/photos:5G\n",
+      on_users_set },
+    { "users remove", "USER", 1, 1, OPT_YES, WORDS_USERS, "remove a user; the files stay on the disk", NULL,
+      "tally users remove ann\n", on_users_remove },
+    { "folders list", "[PATTERN]", 0, 1, LIST_OPTIONS, WORDS_NONE, "the shared folders, with what they hold",
+      "PATTERN is a shell pattern (quote it) or a part of the name.", "tally folders\n", on_folders_list },
+    { "folders show", "FOLDER", 1, 1, 0, WORDS_FOLDERS, "all about a folder", NULL, "tally folders show photos\n",
+      on_folders_show },
+    { "folders add", "FOLDER mapped_path=DIRECTORY [FIELD=VALUE...]", 2, MANY, 0, WORDS_FIELDS, "make a shared folder",
+      FIELDS_TEXT, "tally folders add photos mapped_path=/srv/photos\n", on_folders_add },
+    { "folders set", "FOLDER FIELD=VALUE...", 2, MANY, 0, WORDS_FIELDS, "change a folder", FIELDS_TEXT,
+      "tally folders set photos description='holidays'\n", on_folders_set },
+    { "folders remove", "FOLDER", 1, 1, OPT_YES, WORDS_FOLDERS, "remove a folder; the files stay on the disk", NULL,
+      "tally folders remove photos\n", on_folders_remove },
+    { "admins list", "[PATTERN]", 0, 1, LIST_OPTIONS, WORDS_NONE, "the administrators",
+      "PATTERN is a shell pattern (quote it) or a part of the name.", "tally admins\n", on_admins_list },
+    { "admins show", "ADMIN", 1, 1, 0, WORDS_ADMINS, "all about an administrator", NULL, "tally admins show root\n",
+      on_admins_show },
+    { "admins add", "ADMIN permissions=RIGHTS [FIELD=VALUE...]", 2, MANY, 0, WORDS_FIELDS, "make an administrator",
+      FIELDS_TEXT,
+      "tally admins add bob password=- permissions='*'\n"
+      "tally admins add eve password=- permissions=view_users,view_conns\n",
+      on_admins_add },
+    { "admins set", "ADMIN FIELD=VALUE...", 2, MANY, 0, WORDS_FIELDS, "change an administrator", FIELDS_TEXT,
+      "tally admins set bob filters.allow_list=192.0.2.0/24\n", on_admins_set },
+    { "admins remove", "ADMIN", 1, 1, OPT_YES, WORDS_ADMINS, "remove an administrator", NULL,
+      "tally admins remove bob\n", on_admins_remove },
+    { "usage", "[PATTERN]", 0, 1, OPT_SORT | OPT_WATCH | OPT_LIMIT | OPT_FOLDER, WORDS_NONE,
+      "who fills the disk: a bar for each home, the fullest first",
+      "With --folder '*' the shared folders instead of the users. A number that is not certain is marked: stale until\n"
+      "the next recount, counting while one runs.",
+      "tally usage               all homes, by the share of their limit\n"
+      "tally usage --sort size --limit 10\n"
+      "tally usage --watch 5\n",
+      on_usage },
+    { "connections list", "", 0, 0, 0, WORDS_NONE, "who is connected, and what moves", NULL,
+      "tally connections\n"
+      "tally connections --json | jq '.[] | select(.username == \"ann\") | .connection_id'\n",
+      on_connections_list },
+    { "connections close", "ID...", 1, MANY, 0, WORDS_CONNECTIONS, "close connections, as their list names them", NULL,
+      "tally connections close SFTP_4f1d2a_1\n", on_connections_close },
+    { "top", "", 0, 0, 0, WORDS_NONE, "live: throughput, transfers, the fullest homes",
+      "Keys: q ends, s sorts the transfers otherwise, up and down choose one, c closes its connection (y confirms).",
+      "tally top\n", on_top },
+    { "recount", "USER|--folder NAME|--all", 0, MANY, OPT_FOLDER | OPT_DRY_RUN | OPT_EVERY | OPT_CANCEL | OPT_NO_WAIT,
+      WORDS_USERS, "count again what a home holds, and report the drift",
+      "The home stays in use. Control-C ends the display only; --cancel ends the recount.",
+      "tally recount ann\n"
+      "tally recount ann --dry-run\n"
+      "tally recount --folder photos\n"
+      "tally recount --all\n",
+      on_recount },
+    { "du", "PATH...", 1, MANY, OPT_LIMIT, WORDS_FILES, "what a directory of a home holds, at once",
+      "The file system keeps the totals of each directory: nothing is walked.", "tally du /srv/tally/homes/ann/mail\n",
+      on_du },
+    { "check", "", 0, 0, 0, WORDS_NONE, "what is wrong with this machine's set-up, and what to do", NULL,
+      "tally check\n", on_check },
+    { "completion", "bash|zsh|fish", 1, 1, 0, WORDS_SHELLS, "a script that completes tally's words in a shell", NULL,
+      "tally completion bash >/etc/bash_completion.d/tally\n", on_completion },
+    { "manual", "tally.1|tally.json.5", 1, 1, 0, WORDS_NONE, "the generated part of a manual page", NULL,
+      "tally manual tally.1\n", on_manual },
+    { "complete", "[WORD...]", 0, MANY, 0, WORDS_NONE, "what a shell's completion asks", NULL, "", on_complete },
+};
+const size_t commands_n = ARRAY_SIZE(commands);
