@@ -117,6 +117,7 @@ static void print_member(const struct tool *t, const char *name, const struct me
 
 static void print_members(const struct tool *t, struct json_object *o, const char *prefix, unsigned of);
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as JSON_DEPTH_MAX */
 static void print_one(const struct tool *t, const char *prefix, const char *key, struct json_object *value, unsigned of)
 {
     char name[512];

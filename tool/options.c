@@ -130,7 +130,7 @@ static int take(const struct option_row *row, char *text, struct options *o)
     return TOOL_USAGE;
 }
 
-/* Copies the secrets out of argv and blanks them there. The copies live as long as the process. */
+/* Copies the secrets out of argv and blanks them there. */
 static int hide_secrets(struct options *o)
 {
     const char **secrets[] = { &o->token, &o->api_key, &o->otp };
@@ -139,12 +139,19 @@ static int hide_secrets(struct options *o)
         if (*secrets[i] == NULL)
             continue;
         char *in_argv = (char *)(uintptr_t)*secrets[i];
-        *secrets[i] = strdup(in_argv);
-        if (*secrets[i] == NULL)
+        if (strings_add(&o->secrets, in_argv) < 0)
             return tool_fail(TOOL_REFUSED, "out of memory");
+        *secrets[i] = o->secrets.v[o->secrets.n - 1];
         memset(in_argv, '*', strlen(in_argv));
     }
     return TOOL_OK;
+}
+
+void options_done(struct options *o)
+{
+    for (size_t i = 0; i < o->secrets.n; i++)
+        explicit_bzero(o->secrets.v[i], strlen(o->secrets.v[i]));
+    strings_done(&o->secrets);
 }
 
 static int complain(int c, char **argv)

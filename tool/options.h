@@ -38,5 +38,8 @@ extern const size_t option_rows_n;
  * TOOL_USAGE, with the reason printed. */
 int options_parse(int argc, char **argv, struct options *ret, int *ret_first) MUST_CHECK;
 
+/* options_done - wipes the secrets. */
+void options_done(struct options *o);
+
 /* options_refuse - TOOL_USAGE if an option was given that the command does not take. */
 int options_refuse(const struct options *o, uint32_t taken, const char *command) MUST_CHECK;

@@ -28,7 +28,7 @@ int tool_fail(enum tool_exit status, const char *fmt, ...)
     IGNORE(fflush(stdout), "so that both come in their order on a terminal");
     fprintf(stderr, "tally: %s\n", clean.s ? clean.s : "");
     strbuf_done(&clean);
-    return status;
+    return (int)status;
 }
 
 int tool_failed(struct tool *t, int r)
@@ -225,5 +225,6 @@ int tool_main(int argc, char **argv)
     if (fflush(stdout) != 0 && status == TOOL_OK)
         status = tool_fail(TOOL_REFUSED, "cannot write the output: %s", error_text(-errno));
     client_free(t.client);
+    options_done(&t.options);
     return status;
 }

@@ -27,6 +27,7 @@ struct options {
     const char *folder, *sort, *output;
     uint32_t watch_s, limit, mode;
     bool json, yes, dry_run, all, cancel, no_wait, watch, scan, help, version;
+    struct strings secrets; /* copies that token, api_key and otp point to */
 };
 
 struct client;
