@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "store/dump_parts.h"
 #include "store/entity_parts.h"
 #include "store/password.h"
 #include "store/rows.h"
@@ -70,6 +71,22 @@ int admins_count(struct store *s, uint64_t *ret)
     return r < 0 ? r : 0;
 }
 
+int admins_all(struct db *d, int (*fn)(void *arg, struct admin *a), void *arg)
+{
+    CLEANUP(db_release) sqlite3_stmt *st = NULL;
+    int r = db_query(d, "SELECT id, doc, last_login, created_at FROM admins ORDER BY username", &st, "");
+
+    while (r == 0) {
+        CLEANUP(admin_done) struct admin a = { 0 };
+        r = schema_init(&admin_schema, &a);
+        if (r == 0)
+            r = admin_row(d, st, &a);
+        if (r == 0)
+            r = fn(arg, &a);
+    }
+    return r == -ENOENT ? 0 : r;
+}
+
 /* ---- in the writer ---- */
 
 static int admin_write(struct db *d, const struct admin *a, const char *sql)
@@ -107,6 +124,27 @@ static int update_job(struct db *d, void *arg)
     j->a.last_login_ms = old.last_login_ms;
     j->a.created_at_ms = old.created_at_ms;
     return admin_write(d, &j->a, update_sql);
+}
+
+int admin_restore(struct db *d, struct admin *a, bool only_add)
+{
+    struct admin_job j = { .a = *a }; /* borrows */
+    CLEANUP(admin_done) struct admin old = { 0 };
+    int r = admin_read(d, a->username, &old);
+    bool is_new = r == -ENOENT;
+
+    if (r < 0 && !is_new)
+        return r;
+    j.a.updated_at_ms = sys->wall_ms();
+    if (is_new && j.a.created_at_ms <= 0)
+        j.a.created_at_ms = j.a.updated_at_ms;
+    if (!is_new && only_add) {
+        a->id = old.id;
+        return RESTORE_KEPT;
+    }
+    r = is_new ? add_job(d, &j) : update_job(d, &j);
+    a->id = j.a.id;
+    return r < 0 ? r : is_new ? RESTORE_ADDED : RESTORE_UPDATED;
 }
 
 static int remove_job(struct db *d, void *arg)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "store/dump_parts.h"
 #include "store/entity_parts.h"
 #include "store/rows.h"
 #include "store/rules.h"
@@ -80,6 +81,24 @@ int folder_load_by_id(struct store *s, int64_t id, struct folder *ret)
     return r < 0 ? r : folder_read(d, NULL, id, true, ret);
 }
 
+int folders_all(struct db *d, int (*fn)(void *arg, struct folder *f), void *arg)
+{
+    CLEANUP(db_release) sqlite3_stmt *st = NULL;
+    int r = db_query(d, FOLDER_COLUMNS "ORDER BY name", &st, "");
+
+    while (r == 0) {
+        CLEANUP(folder_done) struct folder f = { 0 };
+        r = schema_init(&folder_schema, &f);
+        if (r == 0)
+            r = folder_row(d, st, &f);
+        if (r == 0)
+            r = folder_users(d, f.id, &f.users);
+        if (r == 0)
+            r = fn(arg, &f);
+    }
+    return r == -ENOENT ? 0 : r;
+}
+
 /* ---- in the writer ---- */
 
 static const char insert_sql[] = "INSERT INTO folders(id, name, mapped_path, shown, doc) VALUES(?, ?, ?, ?, ?)";
@@ -129,6 +148,24 @@ int folder_put(struct db *d, struct folder *f, const char *mount, struct why *w)
         (!texts_differ(f->mapped_path, old.mapped_path) && !texts_differ(f->description, old.description)))
         return 0;
     return folder_write(d, f, update_sql, mount, w);
+}
+
+int folder_restore(struct db *d, struct folder *f, bool only_add, const char *mount, struct why *w)
+{
+    CLEANUP(folder_done) struct folder old = { 0 };
+    int r = folder_read(d, f->name, 0, false, &old);
+
+    if (r == -ENOENT) {
+        r = folder_insert(d, f, mount, w);
+        return r < 0 ? r : RESTORE_ADDED;
+    }
+    if (r < 0)
+        return r;
+    f->id = old.id;
+    if (only_add)
+        return RESTORE_KEPT;
+    r = folder_write(d, f, update_sql, mount, w);
+    return r < 0 ? r : RESTORE_UPDATED;
 }
 
 static int add_job(struct db *d, void *arg)

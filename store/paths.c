@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/dump_parts.h"
 #include "store/rows.h"
 #include "store/rules.h"
 
@@ -111,4 +112,16 @@ int path_claim(struct db *d, enum path_owner kind, int64_t owner_id, const char 
     if (r == 0)
         r = look_below(d, clean, fields[kind], w);
     return r < 0 ? r : db_run(d, statements[kind].take, "is", owner_id, clean);
+}
+
+int path_release(struct db *d, enum path_owner kind, const char *name, const char *keep)
+{
+    static const char *const sql[] = {
+        [PATH_OF_USER] = "DELETE FROM paths WHERE user_id = (SELECT id FROM users WHERE username = ?) AND path <> ?",
+        [PATH_OF_FOLDER] = "DELETE FROM paths WHERE folder_id = (SELECT id FROM folders WHERE name = ?) AND path <> ?",
+    };
+    CLEANUP(mem_free) char *clean = NULL;
+    int r = path_clean(keep, &clean);
+
+    return r < 0 ? r : db_run(d, sql[kind], "ss", name, clean);
 }

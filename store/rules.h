@@ -18,6 +18,14 @@ bool is_network(const char *s);  /* CIDR, IPv4 or IPv6 */
 bool pattern_is_valid(const char *pattern);
 bool pattern_match(const char *pattern, const char *name);
 
+/* Names in the lists of a user's filters. */
+bool is_login_method(const char *s);
+bool is_protocol(const char *s);
+bool is_web_client_option(const char *s);
+
+/* filesystem_check - only the local file system is ours; the text names another one. */
+int filesystem_check(const struct filesystem *f, const char *field, struct why *w) MUST_CHECK;
+
 /* lower_ascii - in place. */
 void lower_ascii(char *s);
 

@@ -26,7 +26,7 @@ static bool is_good_name(const char *s)
     return is_name(s) && strcmp(s, ".") != 0 && strcmp(s, "..") != 0 && strlen(s) <= NAME_MAX;
 }
 
-static int filesystem_check(const struct filesystem *f, const char *field, struct why *w)
+int filesystem_check(const struct filesystem *f, const char *field, struct why *w)
 {
     static const char *const names[] = { "local", "S3", "GCS", "Azure Blob", "local encrypted", "SFTP", "HTTP" };
 
@@ -291,6 +291,21 @@ static bool is_word(const char *s, const char *const *words, size_t n)
         if (strcmp(s, words[i]) == 0)
             return true;
     return false;
+}
+
+bool is_login_method(const char *s)
+{
+    return is_word(s, login_methods, ARRAY_SIZE(login_methods));
+}
+
+bool is_protocol(const char *s)
+{
+    return is_word(s, protocols, ARRAY_SIZE(protocols));
+}
+
+bool is_web_client_option(const char *s)
+{
+    return is_word(s, web_client, ARRAY_SIZE(web_client));
 }
 
 static int words_check(struct user_filters *f, const struct word_rule *row, struct why *w)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "store/dump_parts.h"
 #include "store/entity_parts.h"
 #include "store/password.h"
 #include "store/rows.h"
@@ -113,6 +114,22 @@ int user_load_by_id(struct store *s, int64_t id, struct user *ret)
     int r = store_reader(s, &d);
 
     return r < 0 ? r : user_read(d, NULL, id, true, ret);
+}
+
+int users_all(struct db *d, int (*fn)(void *arg, struct user *u), void *arg)
+{
+    CLEANUP(db_release) sqlite3_stmt *st = NULL;
+    int r = db_query(d, USER_COLUMNS "ORDER BY username", &st, "");
+
+    while (r == 0) {
+        CLEANUP(user_done) struct user u = { 0 };
+        r = schema_init(&user_schema, &u);
+        if (r == 0)
+            r = user_row(d, st, true, &u);
+        if (r == 0)
+            r = fn(arg, &u);
+    }
+    return r == -ENOENT ? 0 : r;
 }
 
 /* ---- writing one row ---- */
@@ -230,6 +247,31 @@ static int update_job(struct db *d, void *arg)
     if (r == 0)
         r = path_claim(d, PATH_OF_USER, j->u.id, j->u.home_dir, j->mount, j->why);
     return r < 0 || (!had_folders && j->u.virtual_folders.n == 0) ? r : folders_save(d, j);
+}
+
+int user_exists(struct db *d, const char *username)
+{
+    CLEANUP(db_release) sqlite3_stmt *st = NULL;
+    int r = db_query(d, "SELECT 1 FROM users WHERE username = ?", &st, "s", username);
+
+    return r < 0 ? r : db_step(d, st);
+}
+
+/* Unlike a change over REST nothing of the old row stays but its id and its past. */
+int user_restore(struct db *d, struct user *u, const char *mount, struct why *w)
+{
+    struct user_job j = { .u = *u, .mount = mount, .now_ms = sys->wall_ms(), .why = w }; /* borrows */
+    int r = user_exists(d, u->username);
+
+    if (r < 0)
+        return r;
+    bool is_new = r == 0;
+    j.u.updated_at_ms = j.now_ms;
+    if (is_new && j.u.created_at_ms <= 0)
+        j.u.created_at_ms = j.now_ms;
+    r = is_new ? add_job(d, &j) : update_job(d, &j);
+    u->id = j.u.id;
+    return r < 0 ? r : is_new ? RESTORE_ADDED : RESTORE_UPDATED;
 }
 
 static int remove_job(struct db *d, void *arg)
