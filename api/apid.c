@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/backup.h"
 #include "api/dispatch.h"
 #include "api/state.h"
 #include "base/log.h"
@@ -58,9 +59,12 @@ static int http_begin(const struct apid_options *o, struct apid *a)
 
 static int parts_start(const struct apid_options *o, struct apid *a)
 {
+    CLEANUP(restore_done) struct restore done = { 0 };
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-    int r = apid_default_admin(o->store, o->config);
+    int r = o->restore.fd >= 0 ? restore_at_start(o->store, o->config, &o->restore, &done) : 0;
+    if (r == 0)
+        r = apid_default_admin(o->store, o->config);
     if (r == 0)
         r = keys_make(o, &a->keys);
     if (r == 0)
@@ -75,6 +79,8 @@ static int parts_start(const struct apid_options *o, struct apid *a)
         r = pool_start(WAITING_WORKERS, POOL_QUEUE_MAX, &a->waiting);
     if (r == 0)
         r = http_begin(o, a);
+    if (r == 0)
+        restore_scan(a, &done, o->restore.scan_quota);
     return r;
 }
 
@@ -101,6 +107,7 @@ void apid_stop(struct apid *a)
 {
     if (a == NULL)
         return;
+    atomic_store(&a->stopping, true);
     pool_close(a->hashing);
     pool_close(a->waiting);
     http_stop(a->http);

@@ -29,6 +29,13 @@ struct apid_socket {
     bool is_telemetry;
 };
 
+/* A dump that is restored before anything is served. */
+struct apid_restore {
+    int fd; /* borrowed; -1: none */
+    int64_t mode, scan_quota;
+    bool skip_unsupported;
+};
+
 struct apid_options {
     const struct config *config; /* borrowed, like the next three */
     struct store *store;         /* for writing: this role is the only writer */
@@ -36,8 +43,10 @@ struct apid_options {
     struct connections *connections;
     const struct apid_socket *sockets;
     size_t sockets_n;
+    struct apid_restore restore;
 };
 
+/* apid_start - -EBADMSG (logged): the dump to be restored was refused, a second try will not do better. */
 int apid_start(const struct apid_options *o, struct apid **ret) MUST_CHECK;
 void apid_stop(struct apid *a);
 

@@ -112,8 +112,11 @@ void dispatch_begin(struct http_request *rq)
         reply_result(rq, 403, full, full);
         return;
     }
-    if (request_route(rq) == 0)
-        IGNORE(request_permission(rq), "a refusal is in the reply");
+    if (request_route(rq) != 0)
+        return;
+    if (rq->route->is_dump)
+        rq->body_max = rq->apid->config->data_provider.max_restore_size;
+    IGNORE(request_permission(rq), "a refusal is in the reply");
 }
 
 static int body_parse(struct http_request *rq, void *obj)
@@ -177,7 +180,8 @@ static void reply_success(struct http_request *rq)
 /* Runs the handler. -EWOULDBLOCK: nothing is decided, a worker must do it. */
 static int request_run(struct http_request *rq)
 {
-    int r = rq->route->in != NULL ? run_with_body(rq, &rq->reply.body) : rq->route->handle(rq, NULL, &rq->reply.body);
+    bool has_body = rq->route->in != NULL && !rq->route->is_dump;
+    int r = has_body ? run_with_body(rq, &rq->reply.body) : rq->route->handle(rq, NULL, &rq->reply.body);
 
     if (r == -EWOULDBLOCK && !rq->may_block)
         return r;

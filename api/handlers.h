@@ -12,6 +12,7 @@ route_fn on_connections_list, on_connection_delete;
 route_fn on_user_scans_list, on_folder_scans_list, on_user_scan_post, on_folder_scan_post, on_user_scan_delete,
     on_folder_scan_delete;
 route_fn on_user_usage_put, on_folder_usage_put, on_user_usage_get, on_folder_usage_get;
+route_fn on_dumpdata_get, on_loaddata_get, on_loaddata_post;
 route_load_fn on_user_put_load, on_folder_put_load, on_admin_put_load;
 
 /* page_of - offset, limit and order of a query. 0 or REPLIED. */

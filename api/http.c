@@ -2,7 +2,7 @@
  *
  *   on_uri        the request line is there: the request is made, the head's deadline runs
  *   on_request    first call: guard, then `begin`, which may decide (401, 404, 413)
- *                 calls with data: the body grows up to BODY_MAX, or is dropped; a reply cannot be queued meanwhile
+ *                 calls with data: the body grows up to its limit, or is dropped; a reply cannot be queued meanwhile
  *                 call without data: `serve`; a request that wants a worker is suspended first and parked then, since
  *                 the worker may be done before we return; resumed, it comes back here with its reply
  *   on_completed  the reply has left, or the peer has: log, count, free
@@ -207,10 +207,8 @@ static void head_judge(struct http_request *rq, const char *version)
     if (complaint != NULL) {
         reply_result(rq, 400, complaint, "Bad Request");
         rq->reply.close = true;
-    } else if (w.head.length > BODY_MAX) {
-        reply_result(rq, 413, "request body too large", "Request Entity Too Large");
-        rq->reply.close = true;
     }
+    rq->declared = w.head.length;
 }
 
 struct reply_header {
@@ -219,7 +217,7 @@ struct reply_header {
 
 static void reply_headers(struct MHD_Response *response, const struct http_request *rq)
 {
-    char retry[16];
+    char retry[16], disposition[96];
     const struct reply_header rows[] = {
         { "Content-Type", rq->reply.body.len > 0 ? rq->reply.content_type : NULL },
         { "Cache-Control", "no-store" },
@@ -229,9 +227,12 @@ static void reply_headers(struct MHD_Response *response, const struct http_reque
         { "WWW-Authenticate", rq->reply.challenge ? "Basic realm=\"SFTPGo\"" : NULL },
         { "Retry-After", rq->reply.retry_after_s > 0 ? retry : NULL },
         { "Connection", rq->reply.close ? "close" : NULL },
+        { "Content-Disposition", rq->reply.attachment != NULL ? disposition : NULL },
     };
 
     snprintf(retry, sizeof(retry), "%u", rq->reply.retry_after_s);
+    snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s\"",
+             rq->reply.attachment ? rq->reply.attachment : "");
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (rows[i].value != NULL)
             IGNORE(MHD_add_response_header(response, rows[i].name, rows[i].value), "a reply without it is still one");
@@ -265,7 +266,16 @@ static enum MHD_Result request_begin(struct http *t, struct http_request *rq, co
     if (rq->reply.status != 0)
         return reply_queue(rq);
     t->o.begin(rq);
+    if (rq->declared > rq->body_max) {
+        reply_result(rq, 413, "request body too large", "Request Entity Too Large");
+        rq->reply.close = true;
+    } else if (rq->reply.status != 0 && rq->declared > HTTP_DISCARD_MAX) {
+        rq->reply.close = true;
+    }
+    if (rq->reply.close)
+        return reply_queue(rq); /* before a body that nobody reads */
     rq->discard = rq->reply.status != 0;
+    rq->body.max = rq->body_max;
     deadline_set(rq->conn, t->o.limits.body_ms, true);
     return MHD_YES;
 }
@@ -275,7 +285,7 @@ static enum MHD_Result request_body(struct http_request *rq, const char *data, s
     size_t n = *len;
 
     *len = 0;
-    if (!rq->discard && rq->body.len + n > BODY_MAX) {
+    if (!rq->discard && rq->body.len + n > rq->body_max) {
         rq->discard = rq->too_large = true;
         rq->dropped = rq->body.len;
         strbuf_done(&rq->body);

@@ -160,7 +160,7 @@ struct http_request *request_new(struct apid *a, struct http_conn *conn, const c
     rq->apid = a;
     rq->conn = conn;
     rq->since_ns = sys->now_ns();
-    rq->body = (struct strbuf)STRBUF(BODY_MAX);
+    rq->body_max = BODY_MAX;
     rq->reply.body = (struct strbuf)STRBUF(REPLY_MAX);
     rq->target = strdup(target);
     if (rq->target == NULL) {

@@ -8,7 +8,7 @@
 #include "base/json.h"
 
 enum {
-    BODY_MAX = 1 << 20,    /* contract/rest.md §1.0 */
+    BODY_MAX = 1 << 20,    /* contract/rest.md §1.0; of a dump data_provider.max_restore_size */
     REPLY_MAX = 256 << 20, /* 500 users of the largest size */
     SEGMENTS_MAX = 8,
     PARAMS_MAX = 1, /* no route has more */
@@ -31,6 +31,7 @@ struct reply {
     struct strbuf body;
     const char *content_type;
     char allow[64];         /* 405: the methods that exist */
+    const char *attachment; /* name of the file that a browser would save; NULL: none */
     bool challenge;         /* WWW-Authenticate: Basic */
     bool close;             /* Connection: close */
     unsigned retry_after_s; /* 0: none */
@@ -48,8 +49,10 @@ struct http_request {
     unsigned authorizations;
     char *user_agent; /* owned */
     struct strbuf body;
-    bool discard;   /* the reply is decided: the body is read and dropped */
-    size_t dropped; /* bytes of it */
+    size_t body_max;
+    uint64_t declared; /* the head's Content-Length */
+    bool discard;      /* the reply is decided: the body is read and dropped */
+    size_t dropped;    /* bytes of it */
     bool too_large;
     bool may_block; /* this thread is a worker */
     bool parked;    /* a worker has it, or had it */

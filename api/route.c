@@ -80,6 +80,15 @@ const struct route routes[] = {
       FAILS_400 | FAILS_403 | FAILS_404 | FAILS_409 | FAILS_413 | FAILS_503, "mode", .handle = on_folder_usage_put,
       .deprecated = true },
 
+    { "GET", "/dumpdata", "dumpdata", ADM_MANAGE_SYSTEM, NULL, &dump_out_schema, 0, NULL, 200, NULL, RUNS_WORKER,
+      FAILS_400 | FAILS_503, "output-file output-data indent scopes", .handle = on_dumpdata_get },
+    { "GET", "/loaddata", "loaddata_from_file", ADM_MANAGE_SYSTEM, NULL, &restore_schema, 0, NULL, 200, NULL,
+      RUNS_WORKER, FAILS_400 | FAILS_413 | FAILS_503, "input-file scan-quota mode skip-unsupported",
+      .handle = on_loaddata_get },
+    { "POST", "/loaddata", "loaddata_from_request_body", ADM_MANAGE_SYSTEM, &dump_in_schema, &restore_schema, USE_LOAD,
+      NULL, 200, NULL, RUNS_WORKER, FAILS_400 | FAILS_413 | FAILS_503, "scan-quota mode skip-unsupported",
+      .handle = on_loaddata_post, .is_dump = true },
+
     { "GET", "/folders", "get_folders", ADM_VIEW_USERS, NULL, &folder_schema, 0, NULL, 200, NULL, RUNS_INLINE,
       FAILS_400, PAGED, .handle = on_folders_list, .is_list = true },
     { "POST", "/folders", "add_folder", ADM_ADD_USERS, &folder_schema, &folder_schema, USE_CREATE, NULL, 201, NULL,

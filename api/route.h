@@ -55,6 +55,7 @@ struct route {
     enum route_at at;
     bool is_list; /* the reply is a list of `out` */
     bool deprecated, x_tally;
+    bool is_dump; /* the body is a dump: larger, and read by the handler itself (`in` only documents it) */
 };
 
 extern const struct route routes[];

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "store/entities.h"
+
 static const struct field message_fields[] = {
     F_STRING(struct message_shape, error, .flags = FIELD_OMIT_EMPTY),
     F_STRING(struct message_shape, message),
@@ -165,3 +167,43 @@ static const struct field status_fields[] = {
     F_CUSTOM(struct status_shape, vfs, &raw_codec),
 };
 const struct schema status_schema = SCHEMA("ServicesStatus", struct status_shape, status_fields);
+
+#define DUMP_ROWS                                                                                                      \
+    F_OBJECTS(struct dump_shape, users, .sub = &user_schema),                                                          \
+        F_OBJECTS(struct dump_shape, folders, .sub = &folder_schema),                                                  \
+        F_OBJECTS(struct dump_shape, admins, .sub = &admin_schema), F_I64(struct dump_shape, version)
+
+static const struct field dump_in_fields[] = { DUMP_ROWS };
+const struct schema dump_in_schema = SCHEMA("BackupData", struct dump_shape, dump_in_fields);
+
+static const struct field dump_out_fields[] = {
+    F_STRING(struct dump_shape, error, .flags = FIELD_OMIT_EMPTY),
+    F_STRING(struct dump_shape, message),
+    DUMP_ROWS,
+};
+const struct schema dump_out_schema = SCHEMA("DumpResult", struct dump_shape, dump_out_fields);
+
+static const struct field restored_fields[] = {
+    F_I64(struct restored_counts, added),
+    F_I64(struct restored_counts, updated),
+    F_I64(struct restored_counts, kept),
+};
+static const struct schema restored_schema = SCHEMA("RestoredCounts", struct restored_counts, restored_fields);
+
+static const struct field left_out_fields[] = {
+    F_STRING(struct left_out_shape, section),
+    F_STRING(struct left_out_shape, name),
+    F_STRING(struct left_out_shape, member, .flags = FIELD_OMIT_EMPTY),
+    F_STRING(struct left_out_shape, reason),
+};
+static const struct schema left_out_schema = SCHEMA("LeftOut", struct left_out_shape, left_out_fields);
+
+static const struct field restore_fields[] = {
+    F_STRING(struct restore_shape, message),
+    F_OBJECT(struct restore_shape, users, &restored_schema),
+    F_OBJECT(struct restore_shape, folders, &restored_schema),
+    F_OBJECT(struct restore_shape, admins, &restored_schema),
+    F_I64(struct restore_shape, left_out_total),
+    F_OBJECTS(struct restore_shape, left_out, .sub = &left_out_schema),
+};
+const struct schema restore_schema = SCHEMA("RestoreResult", struct restore_shape, restore_fields);

@@ -75,6 +75,30 @@ struct status_shape {
     const char *ssh, *ftp, *webdav, *data_provider, *defender, *mfa, *vfs;
 };
 
+/* A dump as a body, and the reply that holds one or says where it went. Documentation: neither is read or written by
+ * these rows (store/dump.h). */
+struct dump_shape {
+    char *error, *message;
+    struct objects users, folders, admins;
+    int64_t version;
+};
+
+struct restored_counts {
+    int64_t added, updated, kept;
+};
+
+struct left_out_shape {
+    char *section, *name, *member, *reason;
+};
+
+struct restore_shape {
+    char *message;
+    struct restored_counts users, folders, admins;
+    int64_t left_out_total;
+    struct objects left_out; /* struct left_out_shape */
+};
+
+extern const struct schema dump_in_schema, dump_out_schema, restore_schema;
 extern const struct schema message_schema, token_schema, changepwd_schema, usage_in_schema, user_usage_in_schema,
     folder_usage_in_schema, user_scan_in_schema, folder_scan_in_schema, user_usage_schema, folder_usage_schema,
     user_scan_schema, folder_scan_schema, connection_schema, version_schema, status_schema;

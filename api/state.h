@@ -1,6 +1,8 @@
 /* What the api role holds while it runs. One struct, handed down; only apid.c makes and frees it. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "api/apid.h"
 #include "api/auth.h"
 #include "api/gate.h"
@@ -20,4 +22,5 @@ struct apid {
     struct pool *waiting;   /* what waits: the store's commits, other roles */
     struct token_key *keys; /* one a listener; owned */
     struct http *http;
+    _Atomic bool stopping; /* what waits in the background ends */
 };

@@ -60,10 +60,12 @@ struct password_hashing {
 };
 
 struct provider_config {
-    char *driver;         /* sqlite */
-    char *name;           /* file; relative to state_dir */
-    char *users_base_dir; /* absolute */
-    uint32_t track_quota; /* 0, 1, 2 */
+    char *driver;              /* sqlite */
+    char *name;                /* file; relative to state_dir */
+    char *users_base_dir;      /* absolute */
+    char *backups_path;        /* relative to state_dir */
+    uint32_t max_restore_size; /* bytes */
+    uint32_t track_quota;      /* 0, 1, 2 */
     bool create_default_admin;
     struct password_hashing password_hashing;
 };

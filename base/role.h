@@ -21,7 +21,10 @@ struct role {
     struct role_fd fds[ROLE_FDS_MAX];
     size_t fds_n;
     int metrics_fd; /* attached; for roles that start processes of their own */
-    bool resume;    /* --resume: this process follows one that died */
+    /* --loaddata-*: how the dump in the descriptor "loaddata" is restored */
+    int64_t restore_mode, restore_scan;
+    bool restore_skips;
+    bool resume; /* --resume: this process follows one that died */
 };
 
 /* role_take_fd - a descriptor by name, moved to the caller; -1 if there is none. */

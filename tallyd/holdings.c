@@ -76,6 +76,24 @@ static int make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid)
     return 0;
 }
 
+/* The dumps, which the api writes. One that an administrator made stays as it is. */
+static int make_backups_dir(const struct config *c)
+{
+    CLEANUP(fd_close) int state = open(c->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const char *path = c->data_provider.backups_path;
+    uid_t uid;
+    gid_t gid;
+
+    if (state < 0)
+        return log_fail(-errno, "cannot use the directory %s", c->state_dir);
+    if (mkdirat(state, path, 0700) < 0)
+        return errno == EEXIST ? 0 : log_fail(-errno, "data_provider.backups_path: cannot make the directory %s", path);
+    int r = account_find("tally-api", &uid, &gid);
+    if (r == 0 && fchownat(state, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+        r = log_fail(-errno, "data_provider.backups_path: cannot give %s to tally-api", path);
+    return r;
+}
+
 /* state_dir is root's, and the api (group tally) makes the store's files in it; sticky, so that it cannot touch
  * the others. */
 static int make_dirs(const struct config *c)
@@ -85,6 +103,8 @@ static int make_dirs(const struct config *c)
 
     if (r == 0)
         r = make_dir(c->state_dir, 01770, 0, gid);
+    if (r == 0)
+        r = make_backups_dir(c);
     if (r == 0)
         r = make_dir(c->runtime_dir, 0755, 0, 0);
     if (r == 0)

@@ -16,9 +16,21 @@ struct options {
     const char *role;
     enum { DO_RUN, DO_CHECK, DO_SAMPLE, DO_HELP, DO_VERSION, DO_ROUTES } what;
     bool resume;
+    struct start_restore restore;
 };
 
-enum { OPT_CHECK = 256, OPT_SAMPLE, OPT_ROUTES, OPT_ROLE, OPT_RESUME };
+enum {
+    OPT_CHECK = 256,
+    OPT_SAMPLE,
+    OPT_ROUTES,
+    OPT_ROLE,
+    OPT_RESUME,
+    OPT_LOAD_FROM,
+    OPT_LOAD_MODE,
+    OPT_LOAD_SCAN,
+    OPT_LOAD_CLEAN,
+    OPT_LOAD_SKIP
+};
 
 static const struct option option_rows[] = {
     { "config", required_argument, NULL, 'c' },
@@ -27,6 +39,11 @@ static const struct option option_rows[] = {
     { "print-routes", no_argument, NULL, OPT_ROUTES },
     { "role", required_argument, NULL, OPT_ROLE },
     { "resume", no_argument, NULL, OPT_RESUME },
+    { "loaddata-from", required_argument, NULL, OPT_LOAD_FROM },
+    { "loaddata-mode", required_argument, NULL, OPT_LOAD_MODE },
+    { "loaddata-scan", required_argument, NULL, OPT_LOAD_SCAN },
+    { "loaddata-clean", no_argument, NULL, OPT_LOAD_CLEAN },
+    { "loaddata-skip-unsupported", no_argument, NULL, OPT_LOAD_SKIP },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
     { 0 },
@@ -35,14 +52,72 @@ static const struct option option_rows[] = {
 static const char usage_text[] =
     "Usage: tallyd --config FILE              serve in the foreground; SIGTERM stops, SIGHUP reloads\n"
     "       tallyd --config FILE --check-config\n"
+    "       tallyd --config FILE --loaddata-from DUMP   restore a dump (also SFTPGo's) before anything is served;\n"
+    "           --loaddata-mode 0 add and replace, 1 only add; --loaddata-scan 0 no scan, 1 all that was restored,\n"
+    "           2 users with a quota; --loaddata-skip-unsupported leaves out what is on other storage;\n"
+    "           --loaddata-clean removes DUMP afterwards\n"
     "       tallyd --print-sample-config      a complete configuration with every key explained\n"
     "       tallyd sftp-stdio [-R] [-m MODE] [-d DIR]   the SFTP engine on stdin and stdout (-R: read-only)\n"
     "       tallyd --print-routes             the REST API's routes, as JSON\n"
     "       tallyd --help | --version\n"
     "\n"
+    "TALLY_LOADDATA_FROM, _MODE, _QUOTA_SCAN, _CLEAN and _SKIP_UNSUPPORTED are the same as the options.\n"
     "Each key can be set by a variable: TALLY_HTTPD__BINDINGS__0__PORT=8081. With\n"
     "data_provider.create_default_admin, TALLY_DEFAULT_ADMIN_USERNAME and TALLY_DEFAULT_ADMIN_PASSWORD make the\n"
     "first administrator. Keys:\n\n";
+
+/* 0, 1 or 2. */
+static int small_number(const char *what, const char *text, int64_t *ret)
+{
+    if (str_int(text, 0, 2, ret) == 0)
+        return 0;
+    fprintf(stderr, "tallyd: %s: \"%s\" is not 0, 1 or 2\n", what, text);
+    return -EINVAL;
+}
+
+static int option_loaddata(int c, struct start_restore *o)
+{
+    switch (c) {
+    case OPT_LOAD_FROM:
+        o->from = optarg;
+        return 0;
+    case OPT_LOAD_MODE:
+        return small_number("--loaddata-mode", optarg, &o->mode);
+    case OPT_LOAD_SCAN:
+        return small_number("--loaddata-scan", optarg, &o->scan);
+    case OPT_LOAD_CLEAN:
+        o->clean = true;
+        return 0;
+    case OPT_LOAD_SKIP:
+        o->skip_unsupported = true;
+        return 0;
+    default:
+        return -EINVAL; /* getopt has said what is wrong */
+    }
+}
+
+static bool variable_is_on(const char *name)
+{
+    const char *text = getenv(name);
+
+    return text != NULL && (strcmp(text, "1") == 0 || str_equal_nocase(text, "true"));
+}
+
+/* The variables stand for the options that are not there. */
+static int variables_loaddata(struct start_restore *o)
+{
+    const char *from = getenv("TALLY_LOADDATA_FROM");
+    const char *mode = getenv("TALLY_LOADDATA_MODE");
+    const char *scan = getenv("TALLY_LOADDATA_QUOTA_SCAN");
+
+    if (from == NULL || from[0] == '\0' || o->from != NULL)
+        return 0;
+    o->from = from;
+    o->clean |= variable_is_on("TALLY_LOADDATA_CLEAN");
+    o->skip_unsupported |= variable_is_on("TALLY_LOADDATA_SKIP_UNSUPPORTED");
+    int r = mode != NULL ? small_number("TALLY_LOADDATA_MODE", mode, &o->mode) : 0;
+    return r == 0 && scan != NULL ? small_number("TALLY_LOADDATA_QUOTA_SCAN", scan, &o->scan) : r;
+}
 
 static int options_parse(int argc, char **argv, struct options *o)
 {
@@ -75,7 +150,8 @@ static int options_parse(int argc, char **argv, struct options *o)
             o->what = DO_VERSION;
             break;
         default:
-            return -EINVAL;
+            if (option_loaddata(c, &o->restore) < 0)
+                return -EINVAL;
         }
     }
     if (optind < argc)
@@ -120,6 +196,9 @@ static int run_role(const struct options *o, const struct config *config, int ar
     role = (struct role){ .name = strdup(o->role),
                           .config_path = o->config_path ? strdup(o->config_path) : NULL,
                           .config = config,
+                          .restore_mode = o->restore.mode,
+                          .restore_scan = o->restore.scan,
+                          .restore_skips = o->restore.skip_unsupported,
                           .resume = o->resume };
     if (fds == NULL || role_parse_fds(&role, fds) < 0) {
         log_error("a role is started by tallyd, not by hand");
@@ -131,10 +210,12 @@ static int run_role(const struct options *o, const struct config *config, int ar
     return sftp_listener_main(&role);
 }
 
-static int run(const struct options *o, int argc, char **argv)
+static int run(struct options *o, int argc, char **argv)
 {
     CLEANUP(config_done) struct config config = { 0 };
 
+    if (o->role == NULL && variables_loaddata(&o->restore) < 0)
+        return 2;
     if (load_config(o, &config) < 0)
         return 2;
     if (o->what == DO_CHECK) {
@@ -144,7 +225,7 @@ static int run(const struct options *o, int argc, char **argv)
     if (o->role != NULL)
         return run_role(o, &config, argc, argv);
     log_open("tallyd", log_level_of(config.log_level));
-    return supervisor_run(&config, o->config_path);
+    return supervisor_run(&config, o->config_path, &o->restore);
 }
 
 int main(int argc, char **argv)

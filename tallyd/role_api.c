@@ -79,9 +79,16 @@ static int start_all(struct api_role *a, struct role *role)
                               .control = a->control,
                               .connections = &a->connections,
                               .sockets = sockets,
-                              .sockets_n = n };
+                              .sockets_n = n,
+                              .restore = { .fd = role_take_fd(role, "loaddata"),
+                                           .mode = role->restore_mode,
+                                           .scan_quota = role->restore_scan,
+                                           .skip_unsupported = role->restore_skips } };
     struct apid *apid;
     r = apid_start(&o, &apid);
+    fd_close(&o.restore.fd);
+    if (r == -EBADMSG)
+        return r;
     if (r < 0)
         return log_fail(r, "cannot start the API");
     set_apid(a, apid);
@@ -94,8 +101,9 @@ int role_api(struct role *role)
 
     a.role = role;
     mutex_init(&a.lock, RANK_HOMES);
-    if (start_all(&a, role) < 0)
-        return 1;
+    int r = start_all(&a, role);
+    if (r < 0)
+        return r == -EBADMSG ? EXIT_REFUSED : 1;
     role_ready_and_wait(a.control);
     apid_stop(set_apid(&a, NULL)); /* its workers may still ask; then the channel goes */
     control_stop(a.control);

@@ -30,6 +30,14 @@ static void user_changed(struct sftp_role *s, struct json_object *args)
         sftpd_close_user(s->sftpd, json_number(args, "id", 0));
 }
 
+static void users_changed(struct sftp_role *s, struct json_object *args)
+{
+    struct json_object *list = json_member(args, "list");
+
+    for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++)
+        user_changed(s, json_object_array_get_idx(list, i));
+}
+
 static void reload(struct sftp_role *s)
 {
     if (level_reload(s->role->config_path) == 0)
@@ -48,6 +56,8 @@ static void message(void *arg, struct control *c, const struct control_message *
         r = connection_close(s, m->args);
     else if (strcmp(m->name, "user_changed") == 0)
         user_changed(s, m->args);
+    else if (strcmp(m->name, "users_changed") == 0)
+        users_changed(s, m->args);
     else if (strcmp(m->name, "reload") == 0)
         reload(s);
     else if (strcmp(m->name, "status") == 0) {

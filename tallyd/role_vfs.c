@@ -168,6 +168,29 @@ static int tell_folder_changed(struct vfs_role *v, struct json_object *args, str
     return 0;
 }
 
+/* A restore: the same, many at once. */
+static int tell_each(struct vfs_role *v, struct json_object *args,
+                     int (*tell)(struct vfs_role *v, struct json_object *args, struct json_object **ret))
+{
+    struct json_object *list = json_member(args, "list");
+
+    for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++)
+        IGNORE(tell(v, json_object_array_get_idx(list, i), NULL), "it cannot fail");
+    return 0;
+}
+
+static int tell_users_changed(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    (void)ret;
+    return tell_each(v, args, tell_user_changed);
+}
+
+static int tell_folders_changed(struct vfs_role *v, struct json_object *args, struct json_object **ret)
+{
+    (void)ret;
+    return tell_each(v, args, tell_folder_changed);
+}
+
 static int tell_reload(struct vfs_role *v, struct json_object *args, struct json_object **ret)
 {
     (void)args;
@@ -185,6 +208,8 @@ static const struct {
     { "status", ask_status },
     { "user_changed", tell_user_changed },
     { "folder_changed", tell_folder_changed },
+    { "users_changed", tell_users_changed },
+    { "folders_changed", tell_folders_changed },
     { "reload", tell_reload },
     { "writers", ask_writers },
     { "writer_close", ask_writer_close },

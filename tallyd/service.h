@@ -6,6 +6,9 @@
 /* Exit status by which the vfs says that its mount is gone: it needs a new one, not a second try. */
 enum { EXIT_MOUNT_GONE = 40 };
 
+/* Exit status by which a service says that it was given something that no second try makes better. */
+enum { EXIT_REFUSED = 41 };
+
 struct service_row {
     const char *name;          /* --role, control address */
     const char *process;       /* comm and title */

@@ -56,6 +56,8 @@ struct supervisor {
     struct service services[SERVICES_MAX];
     struct switch_port ports[SERVICES_MAX];
     struct holdings held;
+    const struct start_restore *restore;
+    int restore_fd; /* the dump to be restored; -1: none, or it is done */
     int signal_fd;
     bool stopping, all_ready_once, has_failed;
     size_t stop_at; /* services from here upwards have been told to stop */
@@ -69,10 +71,40 @@ static uint64_t now_ms(void)
 
 /* ---- services ---- */
 
+/* Does this service get the dump? The api, until it has served once. */
+static bool is_restorer(const struct supervisor *s, const struct service *v)
+{
+    return s->restore_fd >= 0 && strcmp(v->row->name, "api") == 0;
+}
+
 static void describe_fds(const struct role_fd *fds, size_t n, struct strbuf *to)
 {
     for (size_t i = 0; i < n; i++)
         strbuf_addf(to, "%s%s=%d", i ? "," : "", fds[i].name, fds[i].fd);
+}
+
+/* What a service is told on its command line: first spaces, as room for the process title. */
+NORETURN static void program_exec(const struct supervisor *s, const struct service *v, bool resume)
+{
+    char mode[32], scan[32];
+    const char *argv[16] = { "tallyd                          ", "--role", v->row->name, "--config",
+                             s->config_path ? s->config_path : "" };
+    size_t n = 5;
+
+    snprintf(mode, sizeof mode, "%lld", (long long)s->restore->mode);
+    snprintf(scan, sizeof scan, "%lld", (long long)s->restore->scan);
+    if (resume)
+        argv[n++] = "--resume";
+    if (is_restorer(s, v)) {
+        argv[n++] = "--loaddata-mode";
+        argv[n++] = mode;
+        argv[n++] = "--loaddata-scan";
+        argv[n++] = scan;
+        if (s->restore->skip_unsupported)
+            argv[n++] = "--loaddata-skip-unsupported";
+    }
+    execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+    _exit(127);
 }
 
 /* In the child: hands over what the service needs and becomes it. Everything else is close-on-exec. */
@@ -90,15 +122,15 @@ NORETURN static void service_exec(struct supervisor *s, const struct service *v,
         fds[n++] = (struct role_fd){ .name = "state", .fd = s->held.vfs_state_fd };
         fds[n++] = (struct role_fd){ .name = "notify", .fd = s->held.notify_fd };
     }
+    if (is_restorer(s, v))
+        fds[n++] = (struct role_fd){ .name = "loaddata", .fd = s->restore_fd };
     for (size_t i = 0; i < n; i++)
         fcntl(fds[i].fd, F_SETFD, 0);
     describe_fds(fds, n, &text);
     if (strbuf_ok(&text) == 0 && setenv("TALLY_FDS", text.s, 1) == 0) {
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        /* the spaces are room for the process title */
-        execl("/proc/self/exe", "tallyd                          ", "--role", v->row->name, "--config",
-              s->config_path ? s->config_path : "", resume ? "--resume" : (char *)NULL, (char *)NULL);
+        program_exec(s, v, resume);
     }
     _exit(127);
 }
@@ -139,6 +171,15 @@ static void announce_ready(struct supervisor *s)
     s->all_ready_once = true;
 }
 
+/* The dump is in the store. */
+static void restore_end(struct supervisor *s)
+{
+    fd_close(&s->restore_fd);
+    log_info("%s is restored", s->restore->from);
+    if (s->restore->clean && unlink(s->restore->from) < 0)
+        log_fail(-errno, "cannot remove %s", s->restore->from);
+}
+
 /* Messages to the supervisor. */
 static void supervisor_message(void *arg, size_t from, const char *name)
 {
@@ -149,6 +190,8 @@ static void supervisor_message(void *arg, size_t from, const char *name)
         return;
     if (v->was_ready)
         log_info("%s serves again", v->row->process);
+    if (is_restorer(s, v))
+        restore_end(s);
     v->is_ready = v->was_ready = true;
     if (from + 1 < services_n && s->services[from + 1].started_ms == 0 && !s->stopping)
         if (service_start(s, from + 1) < 0)
@@ -215,6 +258,11 @@ static void service_died(struct supervisor *s, size_t i, int status)
     else
         log_error("%s ended with status %d", v->row->process, WEXITSTATUS(status));
     plan_restart(v);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_REFUSED) {
+        s->has_failed = true;
+        stop_begin(s);
+        return;
+    }
     if (!s->all_ready_once && !v->was_ready && v->quick_deaths >= START_TRIES) {
         log_error("%s cannot start; the reason stands above", v->row->process);
         s->has_failed = true;
@@ -337,10 +385,27 @@ static int open_signals(struct supervisor *s)
     return s->signal_fd < 0 ? log_fail(-errno, "signalfd") : 0;
 }
 
+/* As root, since the api role may not read it where it lies. */
+static int open_restore(struct supervisor *s)
+{
+    const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+    struct stat st;
+
+    if (s->restore->from == NULL)
+        return 0;
+    s->restore_fd = sys->openat2(AT_FDCWD, s->restore->from, &how);
+    int r = s->restore_fd < 0 ? s->restore_fd : sys->fstatat(s->restore_fd, "", &st, AT_EMPTY_PATH);
+    if (r == 0 && !S_ISREG(st.st_mode))
+        r = -EINVAL;
+    return r < 0 ? log_fail(r, "--loaddata-from: cannot read %s", s->restore->from) : 0;
+}
+
 static int open_all(struct supervisor *s)
 {
     int r = geteuid() == 0 ? 0 : log_fail(-EPERM, "tallyd is started as root; its services give up what they need not");
 
+    if (r == 0)
+        r = open_restore(s);
     if (r == 0)
         r = open_signals(s);
     if (r == 0)
@@ -350,9 +415,11 @@ static int open_all(struct supervisor *s)
     return r;
 }
 
-int supervisor_run(const struct config *config, const char *config_path)
+int supervisor_run(const struct config *config, const char *config_path, const struct start_restore *restore)
 {
-    struct supervisor s = { .config = config, .config_path = config_path, .signal_fd = -1 };
+    struct supervisor s = {
+        .config = config, .config_path = config_path, .restore = restore, .restore_fd = -1, .signal_fd = -1
+    };
     int r;
 
     holdings_init(&s.held, config);

@@ -14,5 +14,13 @@
 
 #include "base/config.h"
 
+/* A dump that the api role restores before anything is served (--loaddata-*). */
+struct start_restore {
+    const char *from; /* file; NULL: none */
+    int64_t mode, scan;
+    bool clean; /* the file is removed once it is restored */
+    bool skip_unsupported;
+};
+
 /* supervisor_run - until SIGTERM or SIGINT. Returns the exit status: 0 after a clean stop. */
-int supervisor_run(const struct config *config, const char *config_path);
+int supervisor_run(const struct config *config, const char *config_path, const struct start_restore *restore);

@@ -77,6 +77,7 @@ class Tally:
                 self.config.setdefault(section, {}).update(keys)
             else:
                 self.config[section] = keys
+        self.options = []  # of the command line
         self.process = None
         self.session = requests.Session()
         self._token = None
@@ -91,7 +92,7 @@ class Tally:
         environment = dict(os.environ, TALLY_DEFAULT_ADMIN_USERNAME=ADMIN[0], TALLY_DEFAULT_ADMIN_PASSWORD=ADMIN[1])
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [TALLYD, "--config", str(path)], stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=environment
+                [TALLYD, "--config", str(path), *self.options], stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=environment
             )
         until(self._is_ready, START_S, "ready")
         for key in pathlib.Path(self.config["state_dir"]).glob("id_*"):
