@@ -266,14 +266,15 @@ static enum MHD_Result request_begin(struct http *t, struct http_request *rq, co
     if (rq->reply.status != 0)
         return reply_queue(rq);
     t->o.begin(rq);
-    if (rq->declared > rq->body_max) {
+    bool too_large = rq->declared > rq->body_max;
+    if (too_large)
         reply_result(rq, 413, "request body too large", "Request Entity Too Large");
+    /* A reply before a body that nobody reads ends the connection, and a client that is still sending may not see it.
+     * So what is near the limit of a dump is read to its end. */
+    if (rq->reply.status != 0 && (rq->declared > HTTP_DISCARD_MAX || (too_large && rq->body_max == BODY_MAX))) {
         rq->reply.close = true;
-    } else if (rq->reply.status != 0 && rq->declared > HTTP_DISCARD_MAX) {
-        rq->reply.close = true;
+        return reply_queue(rq);
     }
-    if (rq->reply.close)
-        return reply_queue(rq); /* before a body that nobody reads */
     rq->discard = rq->reply.status != 0;
     rq->body.max = rq->body_max;
     deadline_set(rq->conn, t->o.limits.body_ms, true);

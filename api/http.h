@@ -13,7 +13,7 @@
 enum {
     HTTP_CONNECTIONS_MAX = 1024, /* a listener */
     HTTP_MEMORY = 32 << 10,      /* a connection: the limit of its head */
-    HTTP_DISCARD_MAX = 4 << 20,  /* bytes of a refused body that are still read, so that the client sees the reply */
+    HTTP_DISCARD_MAX = 12 << 20, /* bytes of a refused body that are still read, so that the client sees the reply */
 };
 
 enum listener_kind { LISTEN_API, LISTEN_ADMIN, LISTEN_TELEMETRY };

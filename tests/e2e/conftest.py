@@ -160,7 +160,7 @@ class Tally:
     # -- the REST API
 
     def token(self):
-        r = self.session.get(self.api_url + "/api/v2/token", auth=ADMIN, timeout=30)
+        r = self.session.get(self.api_url + "/api/v2/token", auth=self.admin, timeout=30)
         assert r.status_code == 200, r.text
         return r.json()["access_token"]
 
