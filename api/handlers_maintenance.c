@@ -117,7 +117,7 @@ static int dump_file(struct http_request *rq, uint32_t scopes, unsigned indent)
 int on_dumpdata_get(struct http_request *rq, void *in, struct strbuf *out)
 {
     CLEANUP(mem_free) char *as_body = NULL, *indent = NULL;
-    uint32_t scopes;
+    uint32_t scopes = 0;
 
     (void)in;
     int r = scopes_of(rq, &scopes);
