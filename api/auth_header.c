@@ -5,44 +5,7 @@
 #include <string.h>
 
 #include "api/auth.h"
-
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Standard alphabet, padded, whole. *ret is owned and NUL-terminated. */
-static int base64_decode(const char *text, size_t len, char **ret, size_t *ret_len)
-{
-    size_t n = 0, pad = len >= 2 && text[len - 2] == '=' ? 2 : len >= 1 && text[len - 1] == '=' ? 1 : 0;
-
-    if (len == 0 || len % 4 != 0 || (pad == 2 && text[len - 1] != '='))
-        return -EINVAL;
-    char *out = malloc(len / 4 * 3 + 1);
-    if (out == NULL)
-        return -ENOMEM;
-    uint32_t bits = 0;
-    for (size_t i = 0; i < len - pad; i++) {
-        int value = base64_value(text[i]);
-        if (value < 0) {
-            free(out);
-            return -EINVAL;
-        }
-        bits = bits << 6 | (uint32_t)value;
-        if (i % 4 != 0)
-            out[n++] = (char)(bits >> (6 - 2 * (i % 4)));
-    }
-    out[n] = '\0';
-    *ret = out;
-    *ret_len = n;
-    return 0;
-}
+#include "store/base64.h"
 
 static bool has_control_byte(const char *s, size_t len)
 {
@@ -68,14 +31,14 @@ static enum auth_scheme basic_split(char *text, size_t len, struct authorization
 
 static enum auth_scheme basic_parse(const char *value, size_t len, struct authorization *ret)
 {
-    char *text = NULL;
-    size_t n = 0;
+    uint8_t text[BASIC_NAME_MAX + 1 + BASIC_PASSWORD_MAX + 1];
+    ssize_t n = base64_decode(BASE64_STD, value, len, text, sizeof(text) - 1);
 
-    if (base64_decode(value, len, &text, &n) < 0)
+    if (n <= 0)
         return SCHEME_BAD;
-    enum auth_scheme scheme = basic_split(text, n, ret);
-    OPENSSL_cleanse(text, n);
-    free(text);
+    text[n] = '\0';
+    enum auth_scheme scheme = basic_split((char *)text, (size_t)n, ret);
+    OPENSSL_cleanse(text, sizeof(text));
     return scheme;
 }
 

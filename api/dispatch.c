@@ -31,42 +31,52 @@ static int request_bearer(struct http_request *rq, const struct authorization *h
 
     if (h->scheme != SCHEME_BEARER || rq->authorizations > 1)
         return reply_result(rq, 401, "no token found", "Unauthorized");
-    enum token_result t =
-        auth_bearer(a->auth, &a->keys[rq->conn->listener], h->token, rq->conn->address, &rq->who, NULL);
+    const struct auth_ask ask = { &a->keys[rq->conn->listener], route_holder(rq->route), h->token, rq->address };
+    enum token_result t = auth_bearer(a->auth, &ask, &rq->who, NULL);
     if (t == TOKEN_OK)
         return 0;
     return reply_result(rq, token_texts[t].status, token_texts[t].error, token_texts[t].message);
 }
 
-/* On the administrators' socket nobody has to show anything, but may. */
+/* On the administrators' socket nobody has to show anything, but may; users are asked everywhere. */
 static int request_who(struct http_request *rq)
 {
     struct authorization h;
-    int r = 0;
 
-    if (rq->conn->is_trusted && rq->authorization == NULL) {
+    if (rq->api_key_text != NULL)
+        return key_begin(rq);
+    if (rq->conn->is_trusted && rq->authorization == NULL && route_holder(rq->route) == HOLDER_ADMIN) {
         rq->who = auth_local(rq->apid->auth);
         return 0;
     }
     authorization_parse(rq->authorization, &h);
-    r = request_bearer(rq, &h);
+    int r = request_bearer(rq, &h);
     authorization_done(&h);
     return r;
 }
 
-static int request_permission(struct http_request *rq)
+static int request_rights(struct http_request *rq)
 {
-    uint32_t perm = rq->route->perm;
+    const struct route *row = rq->route;
+    uint32_t wanted = row->perm & ADM_ALL;
 
-    if (perm & ADM_PUBLIC)
+    if (row->no_key && rq->api_key != NULL)
+        return reply_refuse(rq, 403, SAYS_MESSAGE, "API key authentication is not allowed");
+    if (row->perm & ADM_USER && (row->denied_by == NULL || !strings_has(&rq->who->permissions, row->denied_by)))
         return 0;
-    int r = request_who(rq);
-    if (r != 0)
-        return r;
-    uint32_t wanted = perm & ADM_ALL;
-    if (perm & ADM_ANY || (wanted != 0 && (rq->who->perms & wanted) == wanted))
+    if (row->perm & ADM_ANY || (wanted != 0 && (rq->who->perms & wanted) == wanted))
         return 0;
     return reply_refuse(rq, 403, SAYS_MESSAGE, "Forbidden");
+}
+
+static int request_permission(struct http_request *rq)
+{
+    if (rq->route->perm & ADM_PUBLIC)
+        return 0;
+    int r = request_who(rq);
+    if (r != 0 || rq->key_unproved)
+        return r;
+    return request_rights(rq);
 }
 
 static int request_route(struct http_request *rq)
@@ -100,7 +110,7 @@ static bool gate_is_full(const struct http_request *rq)
         return false;
     if (total != 0 && http_in_flight(a->http, NULL) + gate_sessions(a->gate, NULL) > total)
         return true;
-    const char *from = rq->conn->address;
+    const char *from = rq->address;
     return per_host != 0 && http_in_flight(a->http, from) + gate_sessions(a->gate, from) > per_host;
 }
 
@@ -119,6 +129,19 @@ void dispatch_begin(struct http_request *rq)
     IGNORE(request_permission(rq), "a refusal is in the reply");
 }
 
+/* A list becomes the one member of an object, so that rows can say what is in it. */
+static int list_wrap(const struct schema *s, struct json_object **body)
+{
+    struct json_object *outer = json_object_new_object();
+
+    if (outer == NULL || json_object_object_add(outer, field_name(&s->fields[0]), *body) < 0) {
+        json_object_put(outer);
+        return -ENOMEM;
+    }
+    *body = outer;
+    return 0;
+}
+
 static int body_parse(struct http_request *rq, void *obj)
 {
     CLEANUP(json_put_p) struct json_object *body = NULL;
@@ -130,9 +153,11 @@ static int body_parse(struct http_request *rq, void *obj)
         return reply_refuse(rq, 400, SAYS_ERROR, "%s", rq->why.text[0] != '\0' ? rq->why.text : "invalid JSON");
     if (body == NULL) /* null changes nothing */
         return 0;
-    if (!json_object_is_type(body, json_type_object))
-        return reply_refuse(rq, 400, SAYS_ERROR, "the body must be a JSON object");
-    r = schema_parse(rq->route->in, body, rq->route->use, obj, &rq->why);
+    if (!json_object_is_type(body, rq->route->in_list ? json_type_array : json_type_object))
+        return reply_refuse(rq, 400, SAYS_ERROR, "the body must be a JSON %s", rq->route->in_list ? "list" : "object");
+    r = rq->route->in_list ? list_wrap(rq->route->in, &body) : 0;
+    if (r == 0)
+        r = schema_parse(rq->route->in, body, rq->route->use, obj, &rq->why);
     return r == -EINVAL ? reply_invalid(rq) : r;
 }
 
@@ -196,7 +221,7 @@ enum served dispatch_serve(struct http_request *rq)
 {
     if (rq->parked)
         return SERVED;
-    if (rq->route->runs == RUNS_WORKER || request_run(rq) == -EWOULDBLOCK)
+    if (rq->key_unproved || rq->route->runs == RUNS_WORKER || request_run(rq) == -EWOULDBLOCK)
         return WANTS_WORKER;
     return SERVED;
 }
@@ -206,7 +231,8 @@ static void request_work(void *arg)
     struct http_request *rq = arg;
 
     rq->may_block = true;
-    IGNORE(request_run(rq), "it may block, so it decides");
+    if (!rq->key_unproved || (key_prove(rq) == 0 && request_rights(rq) == 0))
+        IGNORE(request_run(rq), "it may block, so it decides");
     http_resume(rq);
 }
 
@@ -214,5 +240,7 @@ int dispatch_park(struct http_request *rq)
 {
     const struct apid *a = rq->apid;
 
-    return pool_submit(rq->route->runs == RUNS_TRY ? a->hashing : a->waiting, request_work, rq);
+    bool hashes = rq->key_unproved || rq->route->runs == RUNS_TRY;
+
+    return pool_submit(hashes ? a->hashing : a->waiting, request_work, rq);
 }

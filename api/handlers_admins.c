@@ -4,35 +4,11 @@
 
 #include "api/handlers.h"
 #include "api/reply.h"
-#include "api/shapes.h"
-#include "store/password.h"
-
-static int admins_list_one(void *arg, int64_t id, const char *name, const char *json, size_t len, bool has_folders)
-{
-    struct strbuf *out = arg;
-
-    (void)id;
-    (void)name;
-    (void)has_folders;
-    if (out->len > 1)
-        strbuf_addc(out, ',');
-    strbuf_add(out, json, len);
-    strbuf_addc(out, '}');
-    return 0;
-}
 
 int on_admins_list(struct http_request *rq, void *in, struct strbuf *out)
 {
-    struct page page;
-
     (void)in;
-    int r = page_of(rq, &page);
-    if (r != 0)
-        return r;
-    strbuf_addc(out, '[');
-    r = admins_page(rq->apid->store, &page, admins_list_one, out);
-    strbuf_addc(out, ']');
-    return r;
+    return list_write(rq, &(struct list_kind){ admins_page, DOMAIN_NONE, NULL }, out);
 }
 
 int on_admin_get(struct http_request *rq, void *in, struct strbuf *out)
@@ -95,6 +71,8 @@ int on_admin_put(struct http_request *rq, void *in, struct strbuf *out)
     const struct admin *new = in;
 
     (void)out;
+    if (rq->api_key != NULL && is_self(rq, new->username))
+        return reply_refuse(rq, 400, SAYS_ERROR, "an administrator cannot be changed with an API key that acts for it");
     int r = self_rules(rq, new);
     if (r == 0)
         r = said_why(rq, admin_update(rq->apid->store, new, &rq->why));
@@ -112,45 +90,5 @@ int on_admin_delete(struct http_request *rq, void *in, struct strbuf *out)
     int r = admin_remove(rq->apid->store, rq->param);
     if (r == 0)
         auth_changed(rq->apid->auth, rq->param);
-    return r;
-}
-
-static int invalid(struct http_request *rq, const char *text)
-{
-    return reply_refuse(rq, 400, SAYS_ERROR, "Validation error: %s", text);
-}
-
-static int password_replace(struct http_request *rq, struct admin *row, const struct changepwd_in *in)
-{
-    int r = row->password != NULL ? password_verify(row->password, in->current_password) : -EACCES;
-    if (r == -EACCES || r == -EINVAL || r == -E2BIG)
-        return invalid(rq, "current password does not match");
-    if (r == 0)
-        r = str_copy(&row->password, in->new_password);
-    if (r == 0)
-        r = said_why(rq, admin_update(rq->apid->store, row, &rq->why));
-    return r;
-}
-
-int on_changepwd_put(struct http_request *rq, void *in, struct strbuf *out)
-{
-    const struct changepwd_in *body = in;
-    const char *now = body->current_password, *then = body->new_password;
-    struct admin row = { 0 };
-
-    (void)out;
-    if (now == NULL || now[0] == '\0' || then == NULL || then[0] == '\0')
-        return invalid(rq, "please provide the current password and the new one two times");
-    if (strcmp(now, then) == 0)
-        return invalid(rq, "the new password must be different from the current one");
-    if (rq->who->is_local)
-        return invalid(rq, "no password belongs to this socket: log in as an administrator");
-    int r = admin_load(rq->apid->store, rq->who->username, &row);
-    if (r < 0)
-        return r;
-    r = password_replace(rq, &row, body);
-    if (r == 0)
-        auth_changed(rq->apid->auth, row.username);
-    admin_done(&row);
     return r;
 }

@@ -1,6 +1,4 @@
 /* Folders: like users, without a merge that resets anything. */
-#include <inttypes.h>
-
 #include "api/handlers.h"
 #include "api/reply.h"
 
@@ -14,41 +12,10 @@ static void folder_fill(struct apid *a, struct folder *f)
     f->last_quota_update_ms = n.changed_ms;
 }
 
-struct list {
-    struct apid *a;
-    struct strbuf *out;
-};
-
-static int folders_list_one(void *arg, int64_t id, const char *name, const char *json, size_t len, bool has_folders)
-{
-    struct list *l = arg;
-    struct live_numbers n;
-
-    (void)name;
-    (void)has_folders;
-    if (l->out->len > 1)
-        strbuf_addc(l->out, ',');
-    live_read(l->a->live, DOMAIN_FOLDER, id, &n);
-    strbuf_add(l->out, json, len);
-    strbuf_addf(l->out,
-                ",\"used_quota_size\":%" PRIu64 ",\"used_quota_files\":%" PRIu64 ",\"last_quota_update\":%" PRId64 "}",
-                n.used_bytes, n.used_files, n.changed_ms);
-    return 0;
-}
-
 int on_folders_list(struct http_request *rq, void *in, struct strbuf *out)
 {
-    struct list l = { rq->apid, out };
-    struct page page;
-
     (void)in;
-    int r = page_of(rq, &page);
-    if (r != 0)
-        return r;
-    strbuf_addc(out, '[');
-    r = folders_page(rq->apid->store, &page, folders_list_one, &l);
-    strbuf_addc(out, ']');
-    return r;
+    return list_write(rq, &(struct list_kind){ folders_page, DOMAIN_FOLDER, NULL }, out);
 }
 
 static int folder_write(struct apid *a, struct folder *f, struct strbuf *out)

@@ -17,26 +17,7 @@
 #define TALLY_BUILD_DATE ""
 #endif
 
-enum { STATUS_ASK_MS = 1000, STATUS_MAX = 256 << 10, PAGE_DEFAULT = 100, PAGE_MAX = 500 };
-
-int page_of(struct http_request *rq, struct page *ret)
-{
-    CLEANUP(mem_free) char *order = NULL;
-    int64_t limit, offset;
-
-    if (query_int(rq->query, "limit", 0, INT64_MAX, PAGE_DEFAULT, &limit) < 0)
-        return reply_refuse(rq, 400, SAYS_ERROR, "invalid limit");
-    if (query_int(rq->query, "offset", 0, INT64_MAX, 0, &offset) < 0)
-        return reply_refuse(rq, 400, SAYS_ERROR, "invalid offset");
-    int r = query_value(rq->query, "order", &order);
-    if (r == -ENOMEM)
-        return r;
-    bool descending = order != NULL && strcmp(order, "DESC") == 0;
-    if (r < 0 || (order != NULL && !descending && strcmp(order, "ASC") != 0))
-        return reply_refuse(rq, 400, SAYS_ERROR, "invalid order");
-    *ret = (struct page){ (uint32_t)MIN(limit, (int64_t)PAGE_MAX), (uint64_t)offset, descending };
-    return 0;
-}
+enum { STATUS_ASK_MS = 1000, STATUS_MAX = 256 << 10 };
 
 int said_why(struct http_request *rq, int r)
 {
@@ -149,10 +130,12 @@ static void defender_status(struct apid *a, struct json_out *j)
 
 static void mfa_status(struct apid *a, struct json_out *j)
 {
-    (void)a;
-    json_name_bool(j, "is_active", false);
+    CLEANUP(strbuf_done) struct strbuf configs = STRBUF(STATUS_MAX);
+
+    totp_configs_write(a->config, &configs);
+    json_name_bool(j, "is_active", a->config->mfa.totp.n > 0);
     json_name(j, "totp_configs");
-    json_null(j);
+    json_raw(j, configs.s != NULL ? configs.s : "null", configs.s != NULL ? configs.len : strlen("null"));
 }
 
 static void vfs_status(struct apid *a, struct json_out *j)
@@ -207,6 +190,14 @@ int on_status_get(struct http_request *rq, void *in, struct strbuf *out)
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         mem_free(&texts[i]);
     return r;
+}
+
+/* Retention and event search are no part of Tally: the paths exist so that a client is told why, by its row. */
+int on_not_here(struct http_request *rq, void *in, struct strbuf *out)
+{
+    (void)in;
+    (void)out;
+    return reply_result(rq, 501, rq->route->said, "Not Implemented");
 }
 
 int on_healthz_get(struct http_request *rq, void *in, struct strbuf *out)

@@ -1,5 +1,6 @@
-/* Tokens: from HTTP Basic, and their end. What is checked in which order is the contract's (contract/rest.md §2.1):
- * status and address before the password, so that a disabled administrator costs no hash.
+/* Tokens: from HTTP Basic, and their end. What is checked in which order is the contract's (contract/rest.md §2.1): of
+ * administrators status and address before the password, so that a disabled one costs no hash; of users the password
+ * first, and what is told after it only its owner hears.
  *
  * A password that was right a moment ago is known by its keyed hash and answers on the event thread; any other one goes
  * to the hashing pool, an unknown name too, and takes as long. */
@@ -10,6 +11,7 @@
 #include "api/reply.h"
 #include "api/shapes.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/sys.h"
 
 enum { LAST_LOGIN_MS = 10 * 60 * 1000 };
@@ -36,7 +38,7 @@ static int token_reply(struct http_request *rq, const struct principal *p, struc
     int64_t now_s = sys->wall_ms() / 1000;
     char expires[32];
 
-    int r = auth_token(a->auth, &a->keys[rq->conn->listener], p, now_s, &token);
+    int r = auth_token(&a->keys[rq->conn->listener], p, now_s, &token);
     if (r < 0)
         return r;
     utc_text(now_s + TOKEN_LIFE_S, expires, sizeof(expires));
@@ -48,78 +50,186 @@ static int last_login_note(struct http_request *rq, const struct principal *p)
 {
     int64_t now_ms = sys->wall_ms();
 
-    if (now_ms - p->last_login_ms < LAST_LOGIN_MS)
+    if (now_ms - principal_last_login(p) < LAST_LOGIN_MS)
         return 0;
     if (!rq->may_block)
         return -EWOULDBLOCK;
-    int r = admin_set_last_login(rq->apid->store, p->username, now_ms);
+    int r = p->kind == HOLDER_USER ? user_set_last_login(rq->apid->store, p->username, now_ms)
+                                   : admin_set_last_login(rq->apid->store, p->username, now_ms);
     if (r < 0)
-        IGNORE(log_fail(r, "cannot note the login of administrator %s", p->username), "the login is good anyway");
+        IGNORE(log_fail(r, "cannot note the login of %s", p->username), "the login is good anyway");
     auth_changed(rq->apid->auth, p->username);
     return 0;
 }
 
-static int basic_check(struct http_request *rq, const struct principal *p, const char *password)
+/* ---- administrators ---- */
+
+static int admin_before(struct http_request *rq, const struct principal *p)
 {
     char text[512];
 
-    if (p->status != 1) {
+    if (p->admin.status != 1) {
         snprintf(text, sizeof(text), "admin \"%s\" is disabled", p->username);
         return unauthorized(rq, text);
     }
-    if (!principal_may_come_from(p, rq->conn->address)) {
-        snprintf(text, sizeof(text), "login from IP %s not allowed", rq->conn->address);
+    if (!principal_may_come_from(p, rq->address)) {
+        snprintf(text, sizeof(text), "login from IP %s not allowed", rq->address);
         return unauthorized(rq, text);
     }
-    if (auth_verified(rq->apid->auth, p, password))
+    return 0;
+}
+
+/* ---- users ---- */
+
+static int forbidden(struct http_request *rq, const char *error)
+{
+    return reply_result(rq, 403, error, "Forbidden");
+}
+
+static bool has_too_many_sessions(const struct http_request *rq, const struct user *u)
+{
+    const struct connections *table = rq->apid->connections;
+
+    return u->max_sessions > 0 && table->v != NULL && connections_count(table, u->id) >= (uint64_t)u->max_sessions;
+}
+
+static int user_after(struct http_request *rq, const struct principal *p)
+{
+    const struct user *u = &p->user;
+    char text[512];
+
+    if (u->status != 1 || (u->expiration_date_ms > 0 && u->expiration_date_ms <= sys->wall_ms())) {
+        snprintf(text, sizeof(text), "user \"%s\" is %s", p->username, u->status != 1 ? "disabled" : "expired");
+        return unauthorized(rq, text);
+    }
+    const char *why = principal_refusal(p, "password", rq->address);
+    if (why != NULL) {
+        snprintf(text, sizeof(text), "login of user \"%s\" from %s not allowed: %s", p->username, rq->remote, why);
+        return forbidden(rq, text);
+    }
+    if (has_too_many_sessions(rq, u)) {
+        snprintf(text, sizeof(text), "user \"%s\" has too many open sessions: at most %lld", p->username,
+                 (long long)u->max_sessions);
+        return forbidden(rq, text);
+    }
+    return 0;
+}
+
+static void user_counted(struct http_request *rq, int r)
+{
+    static const enum metric_id metrics_of[2][3] = {
+        { M_LOGIN_ATTEMPTS, M_LOGIN_OK, M_LOGIN_KO },
+        { M_PASSWORD_ATTEMPTS, M_PASSWORD_OK, M_PASSWORD_KO },
+    };
+
+    (void)rq;
+    for (size_t i = 0; i < ARRAY_SIZE(metrics_of); i++) {
+        metric_add(metrics_of[i][0], 0, 1);
+        metric_add(metrics_of[i][r == 0 ? 1 : 2], 0, 1);
+    }
+}
+
+/* ---- both ---- */
+
+static const struct token_kind {
+    enum holder holder;
+    const char *no_password;                                           /* error of an empty one */
+    int (*before)(struct http_request *rq, const struct principal *p); /* may be NULL, like the others */
+    int (*after)(struct http_request *rq, const struct principal *p);  /* the password was right */
+    void (*counted)(struct http_request *rq, int r);
+} kinds[] = {
+    [HOLDER_ADMIN] = { HOLDER_ADMIN, "credentials cannot be null or empty", admin_before, NULL, NULL },
+    [HOLDER_USER] = { HOLDER_USER, NULL, NULL, user_after, user_counted },
+};
+
+static int password_check(struct http_request *rq, const struct claim *claim, const char *password)
+{
+    if (auth_verified(rq->apid->auth, claim, password))
         return 0;
     if (!rq->may_block)
         return -EWOULDBLOCK;
-    int r = auth_verify(rq->apid->auth, p, password);
+    int r = auth_verify(rq->apid->auth, claim, password);
     return r == -EACCES ? unauthorized(rq, "invalid credentials") : r;
 }
 
-static int unknown_check(struct http_request *rq, const char *password)
+static int code_check(struct http_request *rq, const struct principal *p)
 {
-    if (!rq->may_block)
-        return -EWOULDBLOCK;
-    IGNORE(auth_verify(rq->apid->auth, NULL, password), "nobody has this name: it only takes its time");
-    return unauthorized(rq, "invalid credentials");
+    if (!principal_wants_code(p))
+        return 0;
+    int r = auth_code(rq->apid->auth, p, rq->passcode);
+    return r == -EACCES ? unauthorized(rq, "invalid credentials") : r;
 }
 
-static int basic_token(struct http_request *rq, const struct authorization *h, struct strbuf *out)
+static int holder_check(struct http_request *rq, const struct token_kind *k, const struct principal *p,
+                        const char *password)
+{
+    int r = k->before != NULL ? k->before(rq, p) : 0;
+
+    if (r == 0)
+        r = password_check(rq, &(struct claim){ p->username, p->password }, password);
+    if (r == 0 && k->after != NULL)
+        r = k->after(rq, p);
+    if (r == 0 && principal_last_login(p) + LAST_LOGIN_MS <= sys->wall_ms() && !rq->may_block)
+        r = -EWOULDBLOCK; /* before the passcode is used up */
+    if (r == 0)
+        r = code_check(rq, p);
+    if (r == 0)
+        r = last_login_note(rq, p);
+    return r;
+}
+
+static int token_give(struct http_request *rq, const struct token_kind *k, const struct authorization *h,
+                      struct strbuf *out)
 {
     struct principal *p = NULL;
 
-    if (h->scheme != SCHEME_BASIC || rq->authorizations > 1)
-        return unauthorized(rq, NULL);
-    if (h->username[0] == '\0')
-        return unauthorized(rq, "invalid credentials");
-    if (h->password[0] == '\0')
-        return unauthorized(rq, "credentials cannot be null or empty");
-    int r = auth_principal(rq->apid->auth, h->username, &p);
+    int r = auth_principal(rq->apid->auth, k->holder, h->username, &p);
     if (r == -ENOENT)
-        return unknown_check(rq, h->password);
+        return password_check(rq, &(struct claim){ h->username, NULL }, h->password);
     if (r < 0)
         return r;
-    r = basic_check(rq, p, h->password);
-    if (r == 0)
-        r = last_login_note(rq, p);
+    r = holder_check(rq, k, p, h->password);
     if (r == 0)
         r = token_reply(rq, p, out);
     principal_unref(p);
     return r;
 }
 
-int on_token_get(struct http_request *rq, void *in, struct strbuf *out)
+static int basic_token(struct http_request *rq, const struct token_kind *k, const struct authorization *h,
+                       struct strbuf *out)
+{
+    if (h->scheme != SCHEME_BASIC || rq->authorizations > 1)
+        return unauthorized(rq, NULL);
+    if (h->username[0] == '\0')
+        return unauthorized(rq, "invalid credentials");
+    if (h->password[0] == '\0')
+        return unauthorized(rq, k->no_password);
+    int r = token_give(rq, k, h, out);
+    if (r != -EWOULDBLOCK && k->counted != NULL)
+        k->counted(rq, r);
+    return r;
+}
+
+static int token_get(struct http_request *rq, const struct token_kind *k, struct strbuf *out)
 {
     struct authorization h;
 
-    (void)in;
     authorization_parse(rq->authorization, &h);
-    int r = basic_token(rq, &h, out);
+    int r = basic_token(rq, k, &h, out);
     authorization_done(&h);
     return r;
+}
+
+int on_token_get(struct http_request *rq, void *in, struct strbuf *out)
+{
+    (void)in;
+    return token_get(rq, &kinds[HOLDER_ADMIN], out);
+}
+
+int on_user_token_get(struct http_request *rq, void *in, struct strbuf *out)
+{
+    (void)in;
+    return token_get(rq, &kinds[HOLDER_USER], out);
 }
 
 /* The dispatcher has found the token good: its jti is read once more. */
@@ -134,8 +244,8 @@ int on_logout_get(struct http_request *rq, void *in, struct strbuf *out)
     (void)in;
     (void)out;
     authorization_parse(rq->authorization, &h);
-    if (h.scheme == SCHEME_BEARER &&
-        auth_bearer(a->auth, &a->keys[rq->conn->listener], h.token, rq->conn->address, &p, &jti) == TOKEN_OK)
+    const struct auth_ask ask = { &a->keys[rq->conn->listener], route_holder(rq->route), h.token, rq->address };
+    if (h.scheme == SCHEME_BEARER && auth_bearer(a->auth, &ask, &p, &jti) == TOKEN_OK)
         r = auth_logout(a->auth, jti, sys->wall_ms() / 1000 + TOKEN_LIFE_S);
     principal_unref(p);
     authorization_done(&h);

@@ -1,7 +1,6 @@
 /* Users. Lists come ready-made from the store and get their live numbers appended; single objects go through the rows
  * of user_schema. PUT is a merge (contract/rest.md §4.7): the stored user is loaded, its virtual folders are taken
  * away, the body goes over it. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,46 +37,10 @@ static int user_write(struct apid *a, const char *username, struct strbuf *out)
     return 0;
 }
 
-struct list {
-    struct apid *a;
-    struct strbuf *out;
-};
-
-static int users_list_one(void *arg, int64_t id, const char *name, const char *json, size_t len, bool has_folders)
-{
-    struct list *l = arg;
-    struct live_numbers n;
-
-    if (l->out->len > 1)
-        strbuf_addc(l->out, ',');
-    if (has_folders) { /* removed meanwhile: the page then has a hole, not an error */
-        size_t before = l->out->len;
-        int r = user_write(l->a, name, l->out);
-        if (r == -ENOENT)
-            l->out->len = before > 1 ? before - 1 : before;
-        return r == -ENOENT ? 0 : r;
-    }
-    live_read(l->a->live, DOMAIN_USER, id, &n);
-    strbuf_add(l->out, json, len);
-    strbuf_addf(l->out,
-                ",\"used_quota_size\":%" PRIu64 ",\"used_quota_files\":%" PRIu64 ",\"last_quota_update\":%" PRId64 "}",
-                n.used_bytes, n.used_files, n.changed_ms);
-    return 0;
-}
-
 int on_users_list(struct http_request *rq, void *in, struct strbuf *out)
 {
-    struct list l = { rq->apid, out };
-    struct page page;
-
     (void)in;
-    int r = page_of(rq, &page);
-    if (r != 0)
-        return r;
-    strbuf_addc(out, '[');
-    r = users_page(rq->apid->store, &page, users_list_one, &l);
-    strbuf_addc(out, ']');
-    return r;
+    return list_write(rq, &(struct list_kind){ users_page, DOMAIN_USER, user_write }, out);
 }
 
 int on_user_get(struct http_request *rq, void *in, struct strbuf *out)
@@ -107,6 +70,7 @@ int on_user_post(struct http_request *rq, void *in, struct strbuf *out)
         r = user_load_by_id(a->store, id, &u);
     if (r != 0)
         return r;
+    auth_changed(a->auth, u.username);
     tell_user(a, &u, false);
     user_fill(a, &u);
     reply_object(out, &user_schema, &u);
@@ -175,6 +139,7 @@ int on_user_put(struct http_request *rq, void *in, struct strbuf *out)
         r = user_load(a->store, rq->param, &u);
     if (r != 0)
         return r;
+    auth_changed(a->auth, u.username);
     tell_user(a, &u, disconnect);
     user_done(&u);
     return 0;
@@ -191,6 +156,8 @@ int on_user_delete(struct http_request *rq, void *in, struct strbuf *out)
     if (r < 0)
         return r;
     r = user_remove(a->store, rq->param);
+    if (r == 0)
+        auth_changed(a->auth, u.username);
     if (r == 0)
         tell_changed(a, "user_changed", "username", u.username, u.id, true, true);
     user_done(&u);

@@ -27,7 +27,7 @@
 #include "base/metric.h"
 #include "base/sys.h"
 
-enum { EVENT_THREADS = 2, LISTENERS_MAX = 16, SWEEP_MS = 1000 };
+enum { EVENT_THREADS = 2, LISTENERS_MAX = 16, SWEEP_MS = 1000, USER_AGENT_MAX = 256 };
 
 const struct http_limits http_limits_usual = { .head_ms = 30000, .body_ms = 30000, .reply_ms = 60000 };
 
@@ -167,9 +167,26 @@ static void *on_uri(void *arg, const char *target, struct MHD_Connection *mhd)
         return NULL;
     deadline_set(&k->conn, b->t->o.limits.head_ms, true);
     struct http_request *rq = request_new(b->t->o.apid, &k->conn, target);
-    if (rq != NULL)
-        rq->link = mhd;
+    if (rq == NULL)
+        return NULL;
+    rq->link = mhd;
+    str_set(rq->address, sizeof(rq->address), k->conn.address);
+    str_set(rq->remote, sizeof(rq->remote), k->conn.remote);
     return rq;
+}
+
+static const struct {
+    const char *name;
+    size_t offset; /* of a const char * in the request: the last one counts */
+} kept_headers[] = {
+    { "Authorization", offsetof(struct http_request, authorization) },
+    { "X-SFTPGO-API-KEY", offsetof(struct http_request, api_key_text) },
+    { "X-SFTPGO-OTP", offsetof(struct http_request, passcode) },
+};
+
+static bool name_is(const char *name, size_t len, const char *wanted)
+{
+    return strlen(wanted) == len && strncasecmp(name, wanted, len) == 0;
 }
 
 struct head_walk {
@@ -186,12 +203,12 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     if (value == NULL)
         value = "";
     http_head_add(&w->head, name, name_len, value, value_len);
-    if (name_len == 13 && strncasecmp(name, "Authorization", name_len) == 0) {
-        w->rq->authorization = value;
-        w->rq->authorizations++;
-    } else if (name_len == 10 && strncasecmp(name, "User-Agent", name_len) == 0 && w->rq->user_agent == NULL) {
-        w->rq->user_agent = strndup(value, 256);
-    }
+    if (name_is(name, name_len, "User-Agent") && w->rq->user_agent == NULL)
+        w->rq->user_agent = strndup(value, USER_AGENT_MAX);
+    w->rq->authorizations += name_is(name, name_len, "Authorization");
+    for (size_t i = 0; i < ARRAY_SIZE(kept_headers); i++)
+        if (name_is(name, name_len, kept_headers[i].name))
+            *(const char **)((char *)w->rq + kept_headers[i].offset) = value;
     return MHD_YES;
 }
 
@@ -225,6 +242,8 @@ static void reply_headers(struct MHD_Response *response, const struct http_reque
         { "X-Request-Id", rq->id },
         { "Allow", rq->reply.allow[0] != '\0' ? rq->reply.allow : NULL },
         { "WWW-Authenticate", rq->reply.challenge ? "Basic realm=\"SFTPGo\"" : NULL },
+        { "Location", rq->reply.location[0] != '\0' ? rq->reply.location : NULL },
+        { "X-Object-ID", rq->reply.object_id[0] != '\0' ? rq->reply.object_id : NULL },
         { "Retry-After", rq->reply.retry_after_s > 0 ? retry : NULL },
         { "Connection", rq->reply.close ? "close" : NULL },
         { "Content-Disposition", rq->reply.attachment != NULL ? disposition : NULL },
@@ -344,7 +363,7 @@ static void request_log(const struct http_request *rq)
 {
     const struct log_field fields[] = {
         { .name = "local_addr", .text = rq->conn->local },
-        { .name = "remote_addr", .text = rq->conn->remote },
+        { .name = "remote_addr", .text = rq->remote },
         { .name = "proto", .text = "HTTP/1.1" },
         { .name = "method", .text = rq->method },
         { .name = "user_agent", .text = rq->user_agent != NULL ? rq->user_agent : "" },

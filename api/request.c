@@ -185,6 +185,9 @@ void request_free(struct http_request *rq)
     if (rq == NULL)
         return;
     principal_unref(rq->who);
+    if (rq->api_key != NULL)
+        api_key_done(rq->api_key);
+    free(rq->api_key);
     segments_done(&rq->path);
     strbuf_done(&rq->body);
     strbuf_done(&rq->reply.body);

@@ -16,6 +16,7 @@ enum {
 };
 
 struct apid;
+struct api_key;
 struct http_conn;
 struct principal;
 struct route;
@@ -30,11 +31,12 @@ struct reply {
     int status; /* 0: not decided yet */
     struct strbuf body;
     const char *content_type;
-    char allow[64];         /* 405: the methods that exist */
-    const char *attachment; /* name of the file that a browser would save; NULL: none */
-    bool challenge;         /* WWW-Authenticate: Basic */
-    bool close;             /* Connection: close */
-    unsigned retry_after_s; /* 0: none */
+    char allow[64];                    /* 405: the methods that exist */
+    char location[128], object_id[64]; /* of what was made; empty: no header */
+    const char *attachment;            /* name of the file that a browser would save; NULL: none */
+    bool challenge;                    /* WWW-Authenticate: Basic */
+    bool close;                        /* Connection: close */
+    unsigned retry_after_s;            /* 0: none */
 };
 
 struct http_request {
@@ -45,7 +47,10 @@ struct http_request {
     char *target; /* raw, as it came; owned */
     char *query;  /* into target's copy, raw; NULL if there is none; owned */
     struct segments path;
-    const char *authorization; /* borrowed from the transport; NULL: none */
+    char address[64];          /* of the client: the peer's, or what a trusted proxy says */
+    char remote[80];           /* the same with the port, where there is one */
+    const char *authorization; /* borrowed from the transport, like the next two; NULL: none */
+    const char *api_key_text, *passcode;
     unsigned authorizations;
     char *user_agent; /* owned */
     struct strbuf body;
@@ -61,6 +66,8 @@ struct http_request {
     const struct route *route; /* NULL until matched */
     const char *param;         /* of the path; borrowed from `path` */
     struct principal *who;     /* reference; NULL on public routes */
+    struct api_key *api_key;   /* owned; NULL: it came with a token, or with nothing */
+    bool key_unproved;         /* the secret of api_key is still to be checked, by a worker */
     struct why why;
     struct reply reply;
 };

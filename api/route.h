@@ -2,6 +2,7 @@
  * compares it with openapi.yaml in both directions. */
 #pragma once
 
+#include "api/auth.h"
 #include "api/request.h"
 #include "base/field.h"
 #include "store/entities.h"
@@ -30,6 +31,7 @@ enum {
     FAILS_503 = 1 << 4,
     FAILS_403 = 1 << 5, /* for another reason than a missing permission */
     FAILS_401 = 1 << 6, /* on a public route */
+    FAILS_501 = 1 << 7, /* it is not part of Tally */
 };
 
 /* A handler fills `out` with the reply's body. `in` is the parsed body (NULL without .in). 0, a negative errno for
@@ -52,11 +54,17 @@ struct route {
     uint32_t fails;
     const char *query; /* names of query parameters, separated by blanks */
     route_fn *handle;
+    const char *denied_by; /* with ADM_USER: an option of web_client that forbids it */
     enum route_at at;
-    bool is_list; /* the reply is a list of `out` */
+    bool is_list; /* the reply is a list of `out`, or of texts */
+    bool in_list; /* the body is a list: the first member of `in` */
+    bool no_key;  /* not with an API key */
     bool deprecated, x_tally;
     bool is_dump; /* the body is a dump: larger, and read by the handler itself (`in` only documents it) */
 };
+
+/* route_holder - whose tokens and keys it takes. */
+enum holder route_holder(const struct route *row);
 
 extern const struct route routes[];
 extern const size_t routes_n;

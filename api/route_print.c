@@ -53,7 +53,7 @@ static const struct {
     int status;
 } failure_statuses[] = {
     { FAILS_400, 400 }, { FAILS_401, 401 }, { FAILS_403, 403 }, { FAILS_404, 404 },
-    { FAILS_409, 409 }, { FAILS_413, 413 }, { FAILS_503, 503 },
+    { FAILS_409, 409 }, { FAILS_413, 413 }, { FAILS_501, 501 }, { FAILS_503, 503 },
 };
 
 static void statuses_print(struct json_out *out, const struct route *row)
@@ -62,7 +62,7 @@ static void statuses_print(struct json_out *out, const struct route *row)
 
     if (!(row->perm & ADM_PUBLIC))
         fails |= FAILS_401;
-    if (!(row->perm & (ADM_PUBLIC | ADM_ANY)))
+    if (!(row->perm & (ADM_PUBLIC | ADM_ANY | ADM_USER)) || row->no_key)
         fails |= FAILS_403;
     json_name(out, "statuses");
     json_begin(out, '[');
@@ -88,17 +88,24 @@ static void query_print(struct json_out *out, const char *names)
     json_end(out, ']');
 }
 
+static const char *access_name(uint32_t perm)
+{
+    return perm & ADM_PUBLIC ? "public" : perm & ADM_ANY ? "any" : perm & ADM_USER ? "user" : "permission";
+}
+
 static void route_print(struct json_out *out, const struct route *row)
 {
     json_begin(out, '{');
     json_name_str(out, "method", row->method);
     json_name_str(out, "path", row->path);
     json_name_str(out, "operation", row->operation);
-    json_name_str(out, "access", row->perm & ADM_PUBLIC ? "public" : row->perm & ADM_ANY ? "any" : "permission");
+    json_name_str(out, "access", access_name(row->perm));
     permission_print(out, row->perm & ADM_ALL);
     schema_print(out, "in", "in_fields", row->in, FIELD_READ_ONLY);
     schema_print(out, "out", "out_fields", row->out, FIELD_WRITE_ONLY);
     json_name_bool(out, "is_list", row->is_list);
+    json_name_bool(out, "in_list", row->in_list);
+    json_name_bool(out, "no_key", row->no_key);
     json_name_bool(out, "deprecated", row->deprecated);
     json_name_bool(out, "x_tally", row->x_tally);
     json_name_bool(out, "under_api", row->at == AT_API);

@@ -24,6 +24,76 @@ static const struct field changepwd_fields[] = {
 };
 const struct schema changepwd_schema = SCHEMA("PwdChange", struct changepwd_in, changepwd_fields);
 
+#define PROFILE_FIELDS                                                                                                 \
+    F_STRING(struct profile_shape, email, .flags = FIELD_OMIT_EMPTY, .max = 320),                                      \
+        F_STRING(struct profile_shape, description, .flags = FIELD_OMIT_EMPTY),                                        \
+        F_BOOL(struct profile_shape, allow_api_key_auth)
+
+static const struct field admin_profile_fields[] = { PROFILE_FIELDS };
+const struct schema admin_profile_schema = SCHEMA("AdminProfile", struct profile_shape, admin_profile_fields);
+static const struct field user_profile_fields[] = {
+    PROFILE_FIELDS,
+    F_STRINGS(struct profile_shape, public_keys, .flags = FIELD_OMIT_EMPTY),
+};
+const struct schema user_profile_schema = SCHEMA("UserProfile", struct profile_shape, user_profile_fields);
+
+static const struct field public_keys_fields[] = {
+    F_STRINGS(struct public_keys_in, public_keys),
+};
+const struct schema public_keys_schema = SCHEMA("PublicKeys", struct public_keys_in, public_keys_fields);
+
+static const struct field totp_config_fields[] = {
+    F_STRING(struct totp_config_shape, name),
+    F_STRING(struct totp_config_shape, issuer),
+    F_STRING(struct totp_config_shape, algo),
+};
+const struct schema totp_config_schema = SCHEMA("TOTPConfig", struct totp_config_shape, totp_config_fields);
+
+static const struct field totp_name_fields[] = {
+    F_STRING(struct totp_name_in, config_name, .max = 255),
+};
+const struct schema totp_name_schema = SCHEMA("TOTPGenerate", struct totp_name_in, totp_name_fields);
+
+static const struct field totp_new_fields[] = {
+    F_STRING(struct totp_new_shape, config_name),
+    F_STRING(struct totp_new_shape, issuer),
+    F_STRING(struct totp_new_shape, secret),
+    F_STRING(struct totp_new_shape, qr_code),
+};
+const struct schema totp_new_schema = SCHEMA("TOTPGenerated", struct totp_new_shape, totp_new_fields);
+
+static const struct field totp_validate_fields[] = {
+    F_STRING(struct totp_validate_in, config_name, .max = 255),
+    F_STRING(struct totp_validate_in, passcode, .max = 64),
+    F_STRING(struct totp_validate_in, secret, .max = 256),
+};
+const struct schema totp_validate_schema = SCHEMA("TOTPValidate", struct totp_validate_in, totp_validate_fields);
+
+#define TOTP_SAVE_FIELDS                                                                                               \
+    F_BOOL(struct totp_save_in, enabled), F_STRING(struct totp_save_in, config_name, .max = 255),                      \
+        F_OBJECT(struct totp_save_in, secret, &secret_schema)
+
+static const struct field admin_totp_save_fields[] = { TOTP_SAVE_FIELDS };
+const struct schema admin_totp_save_schema = SCHEMA("AdminTOTPSave", struct totp_save_in, admin_totp_save_fields);
+static const struct field user_totp_save_fields[] = {
+    TOTP_SAVE_FIELDS,
+    F_STRINGS(struct totp_save_in, protocols, .max = 16),
+};
+const struct schema user_totp_save_schema = SCHEMA("UserTOTPSave", struct totp_save_in, user_totp_save_fields);
+
+static const struct field recovery_code_fields[] = {
+    F_STRING(struct recovery_code_shape, code),
+    F_BOOL(struct recovery_code_shape, used),
+};
+const struct schema recovery_code_shape_schema =
+    SCHEMA("RecoveryCodeInClear", struct recovery_code_shape, recovery_code_fields);
+
+static const struct field api_key_new_fields[] = {
+    F_STRING(struct api_key_new_shape, message),
+    F_STRING(struct api_key_new_shape, key),
+};
+const struct schema api_key_new_schema = SCHEMA("APIKeyCreated", struct api_key_new_shape, api_key_new_fields);
+
 /* Negative numbers are refused by the handler, in the contract's words. */
 #define USED_SIZE  F_I64(struct usage_in, used_quota_size, .min = INT64_MIN, .max = INT64_MAX)
 #define USED_FILES F_I64(struct usage_in, used_quota_files, .min = INT64_MIN, .max = INT64_MAX)

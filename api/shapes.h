@@ -5,7 +5,7 @@
  *            written. */
 #pragma once
 
-#include "base/field.h"
+#include "store/entities.h"
 
 struct message_shape {
     char *error, *message;
@@ -17,6 +17,48 @@ struct token_shape {
 
 struct changepwd_in {
     char *current_password, *new_password;
+};
+
+struct profile_shape {
+    char *email, *description;
+    bool allow_api_key_auth;
+    struct strings public_keys; /* of users */
+};
+
+struct public_keys_in {
+    struct strings public_keys;
+};
+
+struct totp_config_shape {
+    char *name, *issuer, *algo;
+};
+
+struct totp_name_in {
+    char *config_name;
+};
+
+struct totp_new_shape {
+    char *config_name, *issuer, *secret, *qr_code;
+};
+
+struct totp_validate_in {
+    char *config_name, *passcode, *secret;
+};
+
+struct totp_save_in {
+    bool enabled;
+    char *config_name;
+    struct secret secret;
+    struct strings protocols; /* of users */
+};
+
+struct recovery_code_shape {
+    char *code;
+    bool used;
+};
+
+struct api_key_new_shape {
+    char *message, *key;
 };
 
 /* Of PUT …/usage, and of the deprecated forms that name the object in the body. */
@@ -99,6 +141,9 @@ struct restore_shape {
 };
 
 extern const struct schema dump_in_schema, dump_out_schema, restore_schema;
+extern const struct schema admin_profile_schema, user_profile_schema, public_keys_schema, totp_config_schema,
+    totp_name_schema, totp_new_schema, totp_validate_schema, admin_totp_save_schema, user_totp_save_schema,
+    recovery_code_shape_schema, api_key_new_schema;
 extern const struct schema message_schema, token_schema, changepwd_schema, usage_in_schema, user_usage_in_schema,
     folder_usage_in_schema, user_scan_in_schema, folder_scan_in_schema, user_usage_schema, folder_usage_schema,
     user_scan_schema, folder_scan_schema, connection_schema, version_schema, status_schema;

@@ -75,6 +75,16 @@ struct telemetry_config {
     char *bind_address;
 };
 
+/* A way of one-time passwords that people may choose (contract/rest.md §0.4, line 10). */
+struct totp_provider {
+    char *name, *issuer;
+    char *algo; /* sha1, sha256, sha512 */
+};
+
+struct mfa_config {
+    struct objects totp; /* struct totp_provider */
+};
+
 struct vfs_config {
     char *mount;
     bool in_place;    /* true is refused: not there yet */
@@ -102,6 +112,7 @@ struct config {
     struct httpd_config httpd;
     struct provider_config data_provider;
     struct telemetry_config telemetry;
+    struct mfa_config mfa;
     struct vfs_config vfs;
     struct ledger_config ledger;
     struct watcher_config watcher;

@@ -89,6 +89,11 @@ static bool is_algo(const char *s)
     return is_one_of(s, (const char *const[]){ "bcrypt", "argon2id", NULL });
 }
 
+static bool is_totp_algo(const char *s)
+{
+    return is_one_of(s, (const char *const[]){ "sha1", "sha256", "sha512", NULL });
+}
+
 static bool is_stale_growth(const char *s)
 {
     return is_one_of(s, (const char *const[]){ "allow", "refuse", NULL });
@@ -239,6 +244,35 @@ static const struct field telemetry_keys[] = {
 };
 static const struct schema telemetry_schema = SCHEMA("telemetry", struct telemetry_config, telemetry_keys);
 
+static const struct field totp_keys[] = {
+    F_STRING(struct totp_provider, name, .flags = FIELD_REQUIRED, .max = 255, .help = "by which people choose it"),
+    F_STRING(struct totp_provider, issuer, .flags = FIELD_REQUIRED, .max = 255,
+             .help = "what the phone shows beside the account"),
+    F_STRING(struct totp_provider, algo, .flags = FIELD_REQUIRED, .valid = is_totp_algo,
+             .valid_text = "must be sha1, sha256 or sha512", .fallback = "sha1",
+             .help = "sha1 (what all phones know), sha256 or sha512"),
+};
+static const struct schema totp_schema = SCHEMA("totp", struct totp_provider, totp_keys);
+
+static int mfa_check(const void *obj, struct why *why)
+{
+    const struct mfa_config *c = obj;
+    const struct totp_provider *p = c->totp.v;
+
+    for (size_t i = 0; i < c->totp.n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(p[i].name, p[k].name) == 0)
+                return why_set(why, -EINVAL, "totp", "must not have the name \"%.64s\" twice", p[i].name);
+    return 0;
+}
+
+static const struct field mfa_keys[] = {
+    F_OBJECTS(struct mfa_config, totp, .sub = &totp_schema, .max = 16,
+              .fallback = "[{\"name\":\"Default\",\"issuer\":\"Tally\",\"algo\":\"sha1\"}]",
+              .help = "one-time passwords as a second factor; an empty list: nobody can set one up"),
+};
+static const struct schema mfa_schema = SCHEMA("mfa", struct mfa_config, mfa_keys, .check = mfa_check);
+
 static int vfs_check(const void *obj, struct why *why)
 {
     const struct vfs_config *c = obj;
@@ -294,6 +328,7 @@ static const struct field config_keys[] = {
     F_OBJECT(struct config, httpd, &httpd_schema),
     F_OBJECT(struct config, data_provider, &provider_schema),
     F_OBJECT(struct config, telemetry, &telemetry_schema),
+    F_OBJECT(struct config, mfa, &mfa_schema),
     F_OBJECT(struct config, vfs, &vfs_schema),
     F_OBJECT(struct config, ledger, &ledger_schema),
     F_OBJECT(struct config, watcher, &watcher_schema),

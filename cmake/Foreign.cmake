@@ -8,7 +8,8 @@ target_compile_options(Threads::Threads INTERFACE -pthread)
 target_link_options(Threads::Threads INTERFACE -pthread)
 
 foreach(module IN ITEMS json-c libxxhash libsystemd libcrypto sqlite3 libcrypt libargon2 liboath libssh libseccomp
-                        libcap-ng libmicrohttpd libjwt gnutls libcurl ncursesw)
+                        libcap-ng libmicrohttpd libjwt gnutls libqrencode libpng libcurl
+                        ncursesw)
     pkg_check_modules(PC_${module} REQUIRED QUIET IMPORTED_TARGET ${module})
     add_library(pkg::${module} ALIAS PkgConfig::PC_${module})
 endforeach()

@@ -147,13 +147,6 @@ int admin_restore(struct db *d, struct admin *a, bool only_add)
     return r < 0 ? r : is_new ? RESTORE_ADDED : RESTORE_UPDATED;
 }
 
-static int remove_job(struct db *d, void *arg)
-{
-    int r = db_run(d, "DELETE FROM admins WHERE username = ?", "s", (const char *)arg);
-
-    return r < 0 ? r : db_changes(d) == 1 ? 0 : -ENOENT;
-}
-
 struct login_job {
     const char *username;
     int64_t when_ms;
@@ -215,7 +208,7 @@ int admin_update(struct store *s, const struct admin *a, struct why *reterr_why)
 
 int admin_remove(struct store *s, const char *username)
 {
-    return store_write(s, remove_job, (void *)(uintptr_t)username);
+    return row_remove(s, "DELETE FROM admins WHERE username = ?", username);
 }
 
 int admin_set_last_login(struct store *s, const char *username, int64_t when_ms)

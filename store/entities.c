@@ -100,7 +100,7 @@ static const struct field secret_fields[] = {
     F_STRING(struct secret, additional_data, .flags = FIELD_OMIT_EMPTY | FIELD_HIDDEN, .max = 16384),
     F_I32(struct secret, mode, .flags = FIELD_OMIT_EMPTY),
 };
-static const struct schema secret_schema = SCHEMA("secret", struct secret, secret_fields);
+const struct schema secret_schema = SCHEMA("secret", struct secret, secret_fields);
 
 static const struct field user_totp_fields[] = {
     F_BOOL(struct totp_config, enabled, .flags = FIELD_OMIT_EMPTY),

@@ -29,7 +29,8 @@ enum {
     MAY_ALL = (1 << 15) - 1,
 };
 
-/* Rights of administrators (contract/rest.md §4.6). ADM_PUBLIC admits everybody, ADM_ANY any valid admin token. */
+/* Rights of administrators (contract/rest.md §4.6). ADM_PUBLIC admits everybody, ADM_ANY any valid admin
+ * token. */
 enum {
     ADM_ADD_USERS = 1 << 0,
     ADM_EDIT_USERS = 1 << 1,
@@ -49,6 +50,7 @@ enum {
     ADM_ALL = (1 << 15) - 1,
     ADM_ANY = 1 << 30,
     ADM_PUBLIC = 1 << 29,
+    ADM_USER = 1 << 28, /* no administrator: a user, for itself */
 };
 
 struct perm_row {
@@ -177,11 +179,25 @@ struct admin {
     int64_t created_at_ms, updated_at_ms, last_login_ms;
 };
 
+enum { API_KEY_ADMIN = 1, API_KEY_USER = 2 };
+
+struct api_key {
+    char *id;
+    char *name;
+    char *key; /* hash of the secret */
+    int32_t scope;
+    int64_t created_at_ms, updated_at_ms, last_use_at_ms, expires_at_ms; /* expires_at_ms 0: never */
+    char *description;
+    char *user, *admin; /* whose key it is; both empty: the caller names the account */
+};
+
+extern const struct schema secret_schema, api_key_schema;
 extern const struct schema user_schema, folder_schema, admin_schema, virtual_folder_schema;
 
 void user_done(struct user *u);
 void folder_done(struct folder *f);
 void admin_done(struct admin *a);
+void api_key_done(struct api_key *k);
 
 /* user_may - the rights at a virtual path: those of the longest entry that is the path or an ancestor of it, as a
  * whole. The path is absolute and clean. For operations on an item callers pass its parent directory. */

@@ -17,6 +17,9 @@ int store_reader(struct store *s, struct db **ret) MUST_CHECK;
 int store_write(struct store *s, writer_fn *fn, void *arg) MUST_CHECK;
 const struct config *store_config(const struct store *s);
 
+/* row_remove - one row by its name with a DELETE of one parameter; -ENOENT if there was none. */
+int row_remove(struct store *s, const char *sql, const char *name) MUST_CHECK;
+
 /* id_next - the id that the next row of a table will have; ids are never used twice. */
 int id_next(struct db *d, const char *table, int64_t *ret) MUST_CHECK;
 

@@ -46,6 +46,15 @@ static const char *const steps[] = {
     " created_at INTEGER NOT NULL,"
     " shown TEXT NOT NULL,"
     " doc TEXT NOT NULL) STRICT;",
+
+    "CREATE TABLE api_keys("
+    " key_id TEXT NOT NULL PRIMARY KEY,"
+    " user_id INTEGER REFERENCES users(id) ON DELETE CASCADE,"
+    " admin_id INTEGER REFERENCES admins(id) ON DELETE CASCADE,"
+    " shown TEXT NOT NULL,"
+    " doc TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX api_keys_by_user ON api_keys(user_id) WHERE user_id IS NOT NULL;"
+    "CREATE INDEX api_keys_by_admin ON api_keys(admin_id) WHERE admin_id IS NOT NULL;",
 };
 
 const struct db_schema store_schema = { .application_id = 0x54414c59 /* "TALY" */,

@@ -165,6 +165,25 @@ int store_ping(struct store *s)
 
 /* ---- rows ---- */
 
+struct removal {
+    const char *sql, *name;
+};
+
+static int removal_job(struct db *d, void *arg)
+{
+    const struct removal *j = arg;
+    int r = db_run(d, j->sql, "s", j->name);
+
+    return r < 0 ? r : db_changes(d) == 1 ? 0 : -ENOENT;
+}
+
+int row_remove(struct store *s, const char *sql, const char *name)
+{
+    struct removal j = { sql, name };
+
+    return store_write(s, removal_job, &j);
+}
+
 int id_next(struct db *d, const char *table, int64_t *ret)
 {
     CLEANUP(db_release) sqlite3_stmt *st = NULL;

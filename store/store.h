@@ -1,4 +1,4 @@
-/* The store: users, folders and administrators in SQLite. The api role writes, the other roles read.
+/* The store: users, folders, administrators and API keys in SQLite. The api role writes, the other roles read.
  *
  * A writer has one thread that owns the only read-write connection: changes are queued, run in one transaction a batch
  * (a savepoint each), and their callers wake when the batch is durable (WAL, synchronous=FULL). Readers have a
@@ -46,6 +46,14 @@ int admin_remove(struct store *s, const char *username) MUST_CHECK;
 int admin_set_last_login(struct store *s, const char *username, int64_t when_ms) MUST_CHECK;
 int admins_count(struct store *s, uint64_t *ret) MUST_CHECK;
 
+/* API keys: found by id. Adding makes id and secret (both owned by the caller); only the secret's hash is kept. */
+int api_key_load(struct store *s, const char *id, struct api_key *ret) MUST_CHECK;
+int api_key_add(struct store *s, const struct api_key *k, char **ret_id, char **ret_secret,
+                struct why *reterr_why) MUST_CHECK;
+int api_key_update(struct store *s, const struct api_key *k, struct why *reterr_why) MUST_CHECK;
+int api_key_remove(struct store *s, const char *id) MUST_CHECK;
+int api_key_set_last_use(struct store *s, const char *id, int64_t when_ms) MUST_CHECK;
+
 /* Pages. `write` is called for each object, in order, with its JSON as the API shows it and WITHOUT its last brace and
  * without the members used_quota_size, used_quota_files, last_quota_update (of users and folders), so that the caller
  * adds live numbers and '}'. The text is stored ready-made: no entity is built. Stops when `write` returns non-zero.
@@ -60,6 +68,7 @@ typedef int page_fn(void *arg, int64_t id, const char *name, const char *json, s
 int users_page(struct store *s, const struct page *p, page_fn *write, void *arg) MUST_CHECK;
 int folders_page(struct store *s, const struct page *p, page_fn *write, void *arg) MUST_CHECK;
 int admins_page(struct store *s, const struct page *p, page_fn *write, void *arg) MUST_CHECK;
+int api_keys_page(struct store *s, const struct page *p, page_fn *write, void *arg) MUST_CHECK;
 
 /* users_each - the names and ids of all users, in the order of names, in steps: no lock is held while `fn` runs. */
 int users_each(struct store *s, int (*fn)(void *arg, int64_t id, const char *username), void *arg) MUST_CHECK;

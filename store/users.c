@@ -274,13 +274,6 @@ int user_restore(struct db *d, struct user *u, const char *mount, struct why *w)
     return r < 0 ? r : is_new ? RESTORE_ADDED : RESTORE_UPDATED;
 }
 
-static int remove_job(struct db *d, void *arg)
-{
-    int r = db_run(d, "DELETE FROM users WHERE username = ?", "s", (const char *)arg);
-
-    return r < 0 ? r : db_changes(d) == 1 ? 0 : -ENOENT;
-}
-
 struct login_job {
     const char *username;
     int64_t when_ms;
@@ -343,7 +336,7 @@ int user_update(struct store *s, const struct user *u, struct why *reterr_why)
 
 int user_remove(struct store *s, const char *username)
 {
-    return store_write(s, remove_job, (void *)(uintptr_t)username);
+    return row_remove(s, "DELETE FROM users WHERE username = ?", username);
 }
 
 int user_set_last_login(struct store *s, const char *username, int64_t when_ms)

@@ -113,8 +113,10 @@ def test_marks_are_those_of_the_routes(spec, routes):
 def test_who_may_call_is_that_of_the_routes(spec, routes):
     for what, route, _, operation in pairs(spec, routes):
         security = operation.get("security", spec["security"])
-        wants_bearer = any("BearerAuth" in s for s in security)
-        assert wants_bearer == (route["access"] != "public"), what
+        named = {name for s in security for name in s}
+        bearer = {"public": set(), "user": {"UserBearerAuth"}}.get(route["access"], {"BearerAuth"})
+        assert {n for n in named if n.endswith("BearerAuth")} == bearer, what
+        assert ("ApiKeyAuth" in named) == (route["access"] != "public" and not route["no_key"]), what
         for permission in route["permission"]:
             assert route["deprecated"] or permission in operation["description"], f"{what}: {permission}"
 
@@ -126,6 +128,9 @@ def test_request_bodies_have_the_fields_of_the_routes(spec, routes):
             continue
         schema = json_schema(spec, operation["requestBody"])
         assert resolve(spec, schema)[1].lower() == route["in"].lower(), what
+        if route["in_list"]:
+            assert resolve(spec, schema)[0]["type"] == "array", what
+            continue
         documented = set(fields(spec, schema, "readOnly"))
         # below a member that the server treats as one value there may be more
         leaves = set(route["in_fields"])
@@ -137,6 +142,9 @@ def test_request_bodies_have_the_fields_of_the_routes(spec, routes):
 def test_replies_have_the_fields_of_the_routes(spec, routes):
     for what, route, _, operation in pairs(spec, routes):
         schema = success(spec, operation, route["statuses"][0])
+        if route["is_list"] and route["out"] is None:
+            assert (schema["type"], schema["items"]) == ("array", {"type": "string"}), what
+            continue
         assert (schema is not None) == (route["out"] is not None), what
         if schema is None:
             continue

@@ -34,7 +34,7 @@ def test_status(tally):
     assert s["data_provider"] == {"driver": "sqlite", "is_active": True, "error": ""}
     assert s["ftp"]["is_active"] is False and s["ftp"]["bindings"] is None
     assert s["webdav"] == {"is_active": False, "bindings": None}
-    assert s["defender"] == {"is_active": False} and s["mfa"] == {"is_active": False, "totp_configs": None}
+    assert s["defender"] == {"is_active": False} and s["mfa"] == {"is_active": True, "totp_configs": [{"name": "Default", "issuer": "Tally", "algo": "sha1"}]}
     assert set(s["vfs"]) == {"is_active", "mount", "passthrough", "libfuse", "watcher", "domains"}
     assert set(s["vfs"]["domains"]) == {"clean", "dirty", "stale", "counting"}
 

@@ -104,6 +104,7 @@ static void nothing_given_means_the_fallbacks(void **state)
           "\"password_hashing\":{\"bcrypt_options\":{\"cost\":10},"
           "\"argon2_options\":{\"memory\":65536,\"iterations\":1,\"parallelism\":2},\"algo\":\"bcrypt\"}},"
           "\"telemetry\":{\"bind_port\":10000,\"bind_address\":\"127.0.0.1\"},"
+          "\"mfa\":{\"totp\":[{\"name\":\"Default\",\"issuer\":\"Tally\",\"algo\":\"sha1\"}]},"
           "\"vfs\":{\"mount\":\"/srv/tally/homes\",\"in_place\":false,\"passthrough\":true,\"max_open_files\":262144},"
           "\"ledger\":{\"stale_growth\":\"allow\",\"recount_threads\":0},"
           "\"watcher\":{\"mode\":\"auto\",\"max_watches\":0,\"recount_every\":60}}");
