@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bed.h"
 #include "store/secret.h"
 #include "store/totp.h"
+#include "tests/unit/store/bed.h"
 
 static void a_secret_opens_again_and_shows_nothing(void **state)
 {
