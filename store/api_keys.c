@@ -98,7 +98,7 @@ static int holder_id(struct db *d, const char *sql, const char *field, const cha
 static int api_key_write(struct db *d, const struct api_key *k, struct why *w)
 {
     CLEANUP(mem_free) char *doc = NULL, *shown = NULL;
-    int64_t user_id, admin_id;
+    int64_t user_id = 0, admin_id = 0;
     int r = holder_id(d, "SELECT id FROM users WHERE username = ?", "user", k->user, &user_id, w);
 
     if (r == 0)
