@@ -18,7 +18,7 @@
 #include "tool/homes.h"
 #include "tool/table.h"
 
-enum { LOOK_MS = 200, LOST_LOOKS = 50, BAR_WIDTH = 20, LINE_BYTES = 8192 };
+enum { LOOK_MS = 200, LOST_LOOKS = 15, BAR_WIDTH = 20, LINE_BYTES = 8192 };
 
 struct recount {
     struct tool *t;

@@ -100,9 +100,9 @@ static int ask_on(int tty, const char *prompt, struct strbuf *line)
     quiet.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG);
     quiet.c_cc[VMIN] = 1;
     quiet.c_cc[VTIME] = 0;
-    if (write(tty, prompt, strlen(prompt)) < 0 || tcsetattr(tty, TCSAFLUSH, &quiet) < 0)
+    if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0)
         return -errno;
-    int r = type_line(tty, line);
+    int r = write(tty, prompt, strlen(prompt)) < 0 ? -errno : type_line(tty, line);
     if (tcsetattr(tty, TCSAFLUSH, &before) < 0 || write(tty, "\n", 1) < 0)
         return -errno;
     return r;

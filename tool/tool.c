@@ -222,8 +222,9 @@ int tool_main(int argc, char **argv)
     IGNORE(setlocale(LC_CTYPE, ""), "without it: C, which shows less");
     t.paper = paper_of(STDOUT_FILENO);
     int status = run(&t, argc, argv);
-    if (fflush(stdout) != 0 && status == TOOL_OK)
-        status = tool_fail(TOOL_REFUSED, "cannot write the output: %s", error_text(-errno));
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == TOOL_OK) /* an earlier failure has no errno any more */
+        status = tool_fail(TOOL_REFUSED, "cannot write the output: %s", error_text(errno != 0 ? -errno : -ENOSPC));
     client_free(t.client);
     options_done(&t.options);
     return status;

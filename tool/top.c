@@ -21,6 +21,7 @@
 #include "base/sys.h"
 #include "tool/command.h"
 #include "tool/table.h"
+#include "tool/terminfo.h"
 #include "tool/top.h"
 
 enum { LOOK_MS = 1000, TEXT_MAX = 1 << 20, ROWS_LEAST = 3, KEY_INTERRUPT = 3, KEY_ESCAPE = 27 };
@@ -364,7 +365,7 @@ static void screen_set_up(void)
 
 static int run(struct top *top)
 {
-    SCREEN *screen = newterm(NULL, stdout, stdin);
+    SCREEN *screen = terminfo_has() ? newterm(NULL, stdout, stdin) : NULL;
 
     if (screen == NULL)
         return tool_fail(TOOL_USAGE, "the terminal \"%s\" is not known here: set TERM, e.g. to xterm-256color",

@@ -18,7 +18,7 @@ class Terminal:
         self.stream.attach(self.screen)
         self.raw = b""
         self.status = None
-        environment = dict(os.environ, TERM="xterm-256color", LC_ALL="C.UTF-8", **(env or {}))
+        environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(env or {})}
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
