@@ -44,7 +44,7 @@ void command_print_usage(struct strbuf *to); /* of all */
 void command_print_noun(const char *noun, struct strbuf *to);
 
 /* The handlers, by file. */
-command_fn on_status, on_check, on_usage, on_top, on_recount, on_du;
+command_fn on_status, on_check, on_backup, on_restore, on_import, on_usage, on_top, on_recount, on_du;
 command_fn on_users_list, on_users_show, on_users_add, on_users_set, on_users_remove;
 command_fn on_folders_list, on_folders_show, on_folders_add, on_folders_set, on_folders_remove;
 command_fn on_admins_list, on_admins_show, on_admins_add, on_admins_set, on_admins_remove;

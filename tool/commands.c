@@ -83,6 +83,24 @@ const struct command commands[] = {
     { "du", "PATH...", 1, MANY, OPT_LIMIT, WORDS_FILES, "what a directory of a home holds, at once",
       "The file system keeps the totals of each directory: nothing is walked.", "tally du /srv/tally/homes/ann/mail\n",
       on_du },
+    { "backup", "", 0, 0, OPT_OUTPUT, WORDS_NONE, "users, folders and administrators, with their secrets, in one file",
+      "It is a dump like SFTPGo's, and goes to stdout where that is no terminal.",
+      "tally backup --output /var/backups/tally.json\n"
+      "tally backup | gpg --encrypt --recipient me >tally.json.gpg\n",
+      on_backup },
+    { "restore", "FILE", 1, 1, OPT_MODE | OPT_DRY_RUN | OPT_YES | OPT_SCAN, WORDS_FILES,
+      "take over a backup, after a look at what would change",
+      "All of it or nothing. What is not in the file stays. - is stdin.",
+      "tally restore /var/backups/tally.json --dry-run\n"
+      "tally restore /var/backups/tally.json\n"
+      "tally restore old.json --mode 1     only what is missing\n",
+      on_restore },
+    { "import", "sftpgo DUMP", 2, 2, OPT_MODE | OPT_DRY_RUN | OPT_YES | OPT_SCAN, WORDS_FILES,
+      "take over users, folders and administrators of SFTPGo",
+      "DUMP is the file of SFTPGo's dumpdata. What lies on storage that Tally has not is left out and named.",
+      "tally import sftpgo dump.json --dry-run\n"
+      "tally import sftpgo dump.json --scan     and count what the homes hold\n",
+      on_import },
     { "check", "", 0, 0, 0, WORDS_NONE, "what is wrong with this machine's set-up, and what to do", NULL,
       "tally check\n", on_check },
     { "completion", "bash|zsh|fish", 1, 1, 0, WORDS_SHELLS, "a script that completes tally's words in a shell", NULL,

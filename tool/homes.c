@@ -7,6 +7,8 @@
 #include "tool/client.h"
 #include "tool/pages.h"
 
+enum { STATES_MAX = 5000 };
+
 void homes_done(struct homes *h)
 {
     for (size_t i = 0; i < h->n; i++)
@@ -73,7 +75,7 @@ double home_share(const struct home *h)
 
 bool home_is_uncertain(const struct home *h)
 {
-    return strcmp(h->state, "stale") == 0 || strcmp(h->state, "counting") == 0;
+    return h->state[0] != '\0' && strcmp(h->state, "clean") != 0 && strcmp(h->state, "dirty") != 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -148,19 +150,32 @@ static bool some_uncertain(struct client *c)
     return json_number(domains, "stale", 0) > 0 || json_number(domains, "counting", 0) > 0;
 }
 
+static int ask_state(struct client *c, bool folders, struct home *h)
+{
+    CLEANUP(json_put_p) struct json_object *o = NULL;
+    const struct call call = { .method = "GET", .path = { "quotas", folders ? "folders" : "users", h->name } };
+    int r = client_call(c, &call, &o);
+    const char *state = json_text(o, "state");
+
+    if (r == 0)
+        str_set(h->state, sizeof h->state, state != NULL ? state : "");
+    return r == -ENOENT ? 0 : r; /* removed since the list */
+}
+
 int homes_ask_states(struct client *c, bool folders, struct homes *h, size_t n)
 {
+    bool all = n > 0 && some_uncertain(c);
+    size_t asked = 0;
     int r = 0;
 
-    if (n == 0 || !some_uncertain(c))
-        return 0;
     for (size_t i = 0; r == 0 && i < MIN(n, h->n); i++) {
-        CLEANUP(json_put_p) struct json_object *o = NULL;
-        const struct call call = { .method = "GET", .path = { "quotas", folders ? "folders" : "users", h->v[i].name } };
-        r = client_call(c, &call, &o);
-        r = r == -ENOENT ? 0 : r; /* removed since the list */
-        const char *state = json_text(o, "state");
-        str_set(h->v[i].state, sizeof h->v[i].state, state != NULL ? state : "");
+        bool is_empty = h->v[i].bytes == 0 && h->v[i].files == 0; /* or nobody has looked into it yet */
+        if (!all && !is_empty)
+            continue;
+        if (asked++ < STATES_MAX)
+            r = ask_state(c, folders, &h->v[i]);
+        else
+            str_set(h->v[i].state, sizeof h->v[i].state, "unknown");
     }
     return r;
 }

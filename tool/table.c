@@ -188,6 +188,14 @@ static void put_cell(struct strbuf *to, const struct paper *p, const struct colu
     strbuf_done(&text);
 }
 
+/* Nothing is behind the last word. */
+static void end_line(struct strbuf *to)
+{
+    while (to->len > 0 && to->s[to->len - 1] == ' ')
+        to->s[--to->len] = '\0';
+    strbuf_addc(to, '\n');
+}
+
 static void put_row(const struct table *t, const struct paper *p, const unsigned *widths, char *const *cells,
                     enum tone tone, struct strbuf *to)
 {
@@ -208,9 +216,7 @@ static void put_row(const struct table *t, const struct paper *p, const unsigned
             put_cell(to, p, c, cells[i], widths[i], i + 1 == t->n);
         tone_end(to, p, here);
     }
-    while (to->len > 0 && to->s[to->len - 1] == ' ') /* nothing is behind the last word */
-        to->s[--to->len] = '\0';
-    strbuf_addc(to, '\n');
+    end_line(to);
 }
 
 static void put_head(const struct table *t, const struct paper *p, const unsigned *widths, struct strbuf *to)
@@ -230,7 +236,7 @@ static void put_head(const struct table *t, const struct paper *p, const unsigne
         put_cell(to, p, &t->columns[i], t->columns[i].title, widths[i], i == last);
     }
     tone_end(to, p, TONE_DIM);
-    strbuf_addc(to, '\n');
+    end_line(to);
 }
 
 void table_print(struct table *t, const struct paper *p, struct strbuf *to)
