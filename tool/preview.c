@@ -32,6 +32,17 @@ static bool is_ignored(const char *member)
     return false;
 }
 
+static bool is_nothing(struct json_object *v);
+
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as JSON_DEPTH_MAX */
+static bool has_nothing(struct json_object *o)
+{
+    struct json_object_iter at;
+
+    json_object_object_foreachC(o, at) if (!is_nothing(at.val)) return false;
+    return true;
+}
+
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as JSON_DEPTH_MAX */
 static bool is_nothing(struct json_object *v)
 {
@@ -46,14 +57,8 @@ static bool is_nothing(struct json_object *v)
         return json_object_get_string_len(v) == 0;
     case json_type_array:
         return json_object_array_length(v) == 0;
-    case json_type_object: {
-        json_object_object_foreach (v, key, member) {
-            (void)key;
-            if (!is_nothing(member))
-                return false;
-        }
-        return true;
-    }
+    case json_type_object:
+        return has_nothing(v);
     default:
         return false;
     }
