@@ -18,10 +18,16 @@ struct httpd_binding {
     uint32_t port; /* 0: off (unless a Unix socket) */
 };
 
+struct actions_config {
+    struct strings execute_on, execute_sync;
+    char *hook; /* program or URL; "": none */
+};
+
 struct common_config {
     uint32_t idle_timeout_min; /* wire: idle_timeout */
     uint32_t upload_mode;      /* 0 standard, 1 atomic, 2 atomic with resume */
     uint32_t setstat_mode;     /* 1 ignore chmod/chown/chtimes; 0, 2 do it (homes are local files) */
+    struct actions_config actions;
     uint32_t max_total_connections;
     uint32_t max_per_host_connections;
 };

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "base/config.h"
+#include "base/hook.h"
 
 enum { PORT_MAX = 65535, HASH_WORK_MAX = 1 << 20, WATCHES_MAX = 1 << 30, YEAR_MIN = 365 * 24 * 60 };
 
@@ -106,6 +107,24 @@ static bool is_watcher_mode(const char *s)
 
 /* ---- sections ---- */
 
+static bool is_action(const char *s)
+{
+    return is_one_of(s, (const char *const[]){ "download", "upload", "delete", "rename", "mkdir", "rmdir", "ssh_cmd",
+                                               "pre-download", "pre-upload", "pre-delete", NULL });
+}
+
+static const struct field actions_keys[] = {
+    F_STRINGS(struct actions_config, execute_on, .max = 16, .valid = is_action, .valid_text = "must name actions",
+              .help = "what the hook is told of: download, upload, delete, rename, mkdir, rmdir, ssh_cmd; or asked "
+                      "before: pre-download, pre-upload, pre-delete"),
+    F_STRINGS(struct actions_config, execute_sync, .max = 16, .valid = is_action, .valid_text = "must name actions",
+              .help = "those of execute_on that the client waits for; it always waits for pre-..."),
+    F_STRING(struct actions_config, hook, .max = 4095, .valid = hook_is_valid,
+             .valid_text = "must be the absolute path of a program, or an http or https URL",
+             .help = "program or URL that is told of file actions; programs run as the account tally; empty: none"),
+};
+static const struct schema actions_schema = SCHEMA("actions", struct actions_config, actions_keys);
+
 static const struct field common_keys[] = {
     F_U32(struct common_config, idle_timeout_min, .wire = "idle_timeout", .max = 10080, .fallback = "15",
           .applies = AT_RELOAD, .help = "minutes without a request before a connection is closed; 0: never"),
@@ -113,6 +132,7 @@ static const struct field common_keys[] = {
           .help = "0: write in place; 1: write aside, then rename; 2: the same, and resuming is possible"),
     F_U32(struct common_config, setstat_mode, .max = 2, .fallback = "0", .applies = AT_RELOAD,
           .help = "0: do what clients ask of modes, owners and times; 1: say yes and do nothing; 2: as 0"),
+    F_OBJECT(struct common_config, actions, &actions_schema),
     F_U32(struct common_config, max_total_connections, .max = 65535, .fallback = "0", .applies = AT_RELOAD,
           .help = "open connections at most; 0: no limit"),
     F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20", .applies = AT_RELOAD,

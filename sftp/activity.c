@@ -1,5 +1,7 @@
 #include "sftp/activity.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/sys.h"
@@ -36,6 +38,8 @@ void activity_end(struct activity *a, struct transfer *t, const char *path, int 
         metric_add(r < 0 ? M_UPLOAD_ERRORS : M_UPLOADS, 0, 1);
     else
         metric_add(r < 0 ? M_DOWNLOAD_ERRORS : M_DOWNLOADS, 0, 1);
+    activity_tell(a, t->is_upload ? ACTION_UPLOAD : ACTION_DOWNLOAD, path,
+                  &(struct activity_told){ .size_bytes = t->is_upload ? t->size_bytes : t->bytes, .r = r });
     if (!a->username)
         return;
     const struct log_field fields[] = {
@@ -83,6 +87,8 @@ void activity_command(struct activity *a, const char *sender, const char *path, 
 void activity_ssh_command(struct activity *a, const char *command, int r)
 {
     metric_add(r < 0 ? M_SSH_COMMAND_ERRORS : M_SSH_COMMANDS, 0, 1);
+    if (activity_wants(a, ACTION_SSH_CMD) && strcmp(a->protocol, "SCP") != 0) /* its files are told one by one */
+        activity_tell(a, ACTION_SSH_CMD, NULL, &(struct activity_told){ .command = command, .r = r });
     if (!a->username)
         return;
     const struct log_field fields[] = {

@@ -68,9 +68,14 @@ static void serve_listener(struct sftpd *s)
 
 static void serve_session(struct sftpd *s, struct session *n)
 {
-    if (n->ending)
+    if (n->ending) {
         session_gone(s, n);
-    else if (!session_serve(s, n) || broker_watch(s, &n->watched, true) < 0)
+        return;
+    }
+    bool goes_on = session_serve(s, n);
+    if (goes_on && n->action)
+        action_hand_over(s, n);
+    else if (!goes_on || broker_watch(s, &n->watched, true) < 0)
         session_end(s, n);
 }
 
@@ -157,6 +162,8 @@ int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
         r = login_new(o->config, o->store, &s->login);
     if (r == 0)
         r = start_events(s);
+    if (r == 0)
+        r = broker_actions_start(s);
     if (r == 0 && o->listen_n > 0)
         r = listener_spawn(s);
     if (r == 0)
@@ -225,6 +232,7 @@ void sftpd_stop(struct sftpd *s)
         IGNORE(eventfd_write(s->stop.fd, 1), "a full counter wakes as well");
     for (size_t i = 0; i < s->workers_n; i++)
         pthread_join(s->workers[i], NULL);
+    broker_actions_stop(s);
     while (s->sessions)
         session_end_wait(s, s->sessions);
     IGNORE(listener_gone(s), "no other follows");

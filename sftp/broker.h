@@ -45,8 +45,10 @@ struct session {
     char address[64];           /* ip */
     uint8_t id[SESSION_ID_MAX];
     size_t id_len;
-    char connection_id[96]; /* guarded by the lock once set */
-    int64_t user_id;        /* guarded by the lock; 0: not logged in */
+    char connection_id[96];      /* guarded by the lock once set */
+    int64_t user_id;             /* guarded by the lock; 0: not logged in */
+    char username[256];          /* once logged in */
+    struct action_event *action; /* it waits for a hook: to be handed over by the worker; owned */
     bool logged_in;
     unsigned tries; /* that failed */
     bool tried;     /* any login attempt */
@@ -58,10 +60,13 @@ struct session {
     uint64_t deadline_ns; /* guarded by the lock; 0: none; then it is killed */
 };
 
+struct broker_actions;
+
 struct sftpd {
     struct sftpd_options o;
     struct host_keys keys;
     struct login *login;
+    struct broker_actions *actions; /* NULL: no hook is told of any */
     struct mutex lock;
     struct session *sessions; /* guarded by lock */
     int epoll, stop_event;
@@ -96,6 +101,13 @@ bool session_serve(struct sftpd *s, struct session *n);
 /* session_let_in - admits, publishes and answers: the session is the user's. 0, -EACCES with a reason, others. */
 int session_let_in(struct sftpd *s, struct session *n, const struct user *u, const char **reterr_reason) MUST_CHECK;
 int session_tell_close(struct session *n, const char *reason);
+
+/* broker_action.c. action_serve - a message about an action; false: the session is over. action_hand_over - a session
+ * with n->action goes to a thread that runs the hook, answers, and watches it again. */
+bool action_serve(struct sftpd *s, struct session *n, struct packet_in *in);
+void action_hand_over(struct sftpd *s, struct session *n);
+int broker_actions_start(struct sftpd *s) MUST_CHECK;
+void broker_actions_stop(struct sftpd *s); /* sessions that wait get their answer; waits for hooks that run */
 
 /* broker_end.c */
 void session_log_refusal(const struct session *n, const char *method, const char *username, const char *why);

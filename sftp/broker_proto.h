@@ -11,6 +11,7 @@
  *   SAY_PASSWORD user, password, version                              SAY_VERDICT (+ descriptors)
  *   SAY_INTERACTIVE user, version                                     SAY_VERDICT
  *   SAY_ANSWER text                                                   SAY_VERDICT (+ descriptors)
+ *   SAY_ACTION fields of action.h          SAY_ACTION_DONE agrees, if the session waits; only when logged in
  *                                        SAY_CLOSE reason
  *   listener
  *   SAY_SESSION pid, record, remote, local (+ the broker's end of the session's pair)
@@ -38,6 +39,8 @@ enum broker_say {
     SAY_INTERACTIVE,
     SAY_ANSWER,
     SAY_VERDICT,
+    SAY_ACTION,
+    SAY_ACTION_DONE,
     SAY_CLOSE,
     SAY_SESSION,
     SAY_HOST_KEYS,

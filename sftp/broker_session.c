@@ -96,6 +96,7 @@ static int session_admit(struct sftpd *s, struct session *n, const struct user *
         size_t len = strlen(n->connection_id);
         str_set(n->connection_id + len, sizeof(n->connection_id) - len, "_1");
         n->user_id = u->id;
+        str_set(n->username, sizeof(n->username), u->username);
         n->deadline_ns = 0;
         publish(n, u, client_version);
     }
@@ -170,6 +171,7 @@ static const struct {
     bool (*serve)(struct sftpd *s, struct session *n, struct packet_in *in);
 } questions[] = {
     { SAY_SIGN, true, serve_sign }, /* a key exchange may come at any time */
+    { SAY_ACTION, true, action_serve },
     { SAY_OFFER, false, login_serve_offer },
     { SAY_SIGNATURE, false, login_serve_signature },
     { SAY_PASSWORD, false, login_serve_password },

@@ -34,6 +34,7 @@ struct transport {
     struct identity who;
     struct account account; /* what channels copy */
     struct activity activity;
+    struct action_link actions;
     struct channel channels[CHANNELS_MAX];
     struct queue sig, signed_data; /* of the last signature that libssh has seen */
     bool logged_in;                /* and the process has become the user */

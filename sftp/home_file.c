@@ -144,6 +144,9 @@ static int open_to_write(struct account *a, struct home_file *f, mode_t mode)
         return r;
     if (exists && !(f->how & FILE_TRUNCATE) && is_full(a, &st))
         return -EFBIG;
+    if (!activity_ask(a->activity, ACTION_PRE_UPLOAD, f->path, exists ? (uint64_t)st.st_size : 0,
+                      exists && f->how & FILE_TRUNCATE ? O_TRUNC : 0))
+        return -EACCES;
     if (a->upload_mode != UPLOAD_STANDARD && (!exists || f->how & FILE_TRUNCATE))
         return open_temp(f, mode, exists ? &st : NULL);
     int flags = access_flags(f->how);
@@ -158,6 +161,8 @@ static int open_to_write(struct account *a, struct home_file *f, mode_t mode)
 static int open_to_read(struct account *a, struct home_file *f)
 {
     if (!(account_rights(a, f->path, f->at.path) & MAY_DOWNLOAD))
+        return -EACCES;
+    if (!(f->how & FILE_SUM) && !activity_ask(a->activity, ACTION_PRE_DOWNLOAD, f->path, 0, 0))
         return -EACCES;
     return open_regular(f, f->at.name, O_RDONLY, 0);
 }
@@ -185,7 +190,8 @@ static int open_new(struct account *a, struct home_file *f, mode_t mode)
 {
     const unsigned creates = FILE_WRITE | FILE_CREATE;
 
-    if ((f->how & creates) != creates || a->upload_mode != UPLOAD_STANDARD)
+    if ((f->how & creates) != creates || a->upload_mode != UPLOAD_STANDARD ||
+        activity_wants(a->activity, ACTION_PRE_UPLOAD)) /* it is told what is there */
         return -EAGAIN;
     int r = find_place(a, f, false);
     if (r == 0)
@@ -325,8 +331,10 @@ static int put_into_place(struct home_file *f)
     return sys->renameat2(f->at.dir, f->temp, f->at.dir, f->at.name, flags);
 }
 
-static int finish(struct home_file *f, bool keep)
+static int finish(struct account *a, struct home_file *f, bool keep)
 {
+    if (f->how & FILE_WRITE && activity_wants(a->activity, ACTION_UPLOAD))
+        f->transfer.size_bytes = (uint64_t)MAX(sys->size(f->fd), (int64_t)0);
     if (f->has_times)
         IGNORE(open_set_times(f->fd, f->times), "the content counts");
     int r = close_descriptor(f);
@@ -349,7 +357,7 @@ static void tell_end(struct account *a, struct home_file *f, int r)
 
 int home_file_close(struct account *a, struct home_file *f)
 {
-    int r = finish(f, true);
+    int r = finish(a, f, true);
     tell_end(a, f, r);
     home_file_free(f);
     return r;
@@ -357,7 +365,7 @@ int home_file_close(struct account *a, struct home_file *f)
 
 void home_file_abort(struct account *a, struct home_file *f)
 {
-    int r = finish(f, a->upload_mode == UPLOAD_ATOMIC_RESUME);
+    int r = finish(a, f, a->upload_mode == UPLOAD_ATOMIC_RESUME);
     tell_end(a, f, r < 0 ? r : f->how & FILE_WRITE ? -ECONNABORTED : 0);
     home_file_free(f);
 }

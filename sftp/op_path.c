@@ -64,21 +64,42 @@ int ext_lsetstat(struct engine *e, struct request *rq)
     return setstat_at(e, rq);
 }
 
+/* A hook may remove the file itself; then its success is ours. */
+static int remove_now(struct engine *e, struct request *rq)
+{
+    struct activity *a = e->account->activity;
+    struct stat st = { 0 };
+
+    if (is_root(rq->at.path))
+        return -EISDIR;
+    a->size_bytes = 0;
+    if (activity_wants(a, ACTION_DELETE) || activity_wants(a, ACTION_PRE_DELETE)) {
+        int r = place_stat(&rq->at, &st);
+        if (r < 0 || S_ISDIR(st.st_mode))
+            return r < 0 ? r : -EISDIR;
+        a->size_bytes = (uint64_t)st.st_size;
+    }
+    if (activity_ask(a, ACTION_PRE_DELETE, rq->path, a->size_bytes, 0)) {
+        activity_command(a, "Remove", rq->path, NULL, NULL); /* who did it need not be told */
+        return 0;
+    }
+    int r = sys->unlinkat(rq->at.dir, rq->at.name, 0);
+    if (r == 0)
+        activity_changed(a, "Remove", rq->path, NULL);
+    return r;
+}
+
 int op_remove(struct engine *e, struct request *rq)
 {
     int r = account_file_allowed(e->account, rq->path, rq->at.path);
-    if (r == 0)
-        r = is_root(rq->at.path) ? -EISDIR : sys->unlinkat(rq->at.dir, rq->at.name, 0);
-    if (r == 0)
-        activity_command(e->account->activity, "Remove", rq->path, NULL, NULL);
-    return r;
+    return r < 0 ? r : remove_now(e, rq);
 }
 
 int op_rmdir(struct engine *e, struct request *rq)
 {
     int r = is_root(rq->at.path) ? -EACCES : sys->unlinkat(rq->at.dir, rq->at.name, AT_REMOVEDIR);
     if (r == 0)
-        activity_command(e->account->activity, "Rmdir", rq->path, NULL, NULL);
+        activity_changed(e->account->activity, "Rmdir", rq->path, NULL);
     return r;
 }
 
@@ -92,7 +113,7 @@ int op_mkdir(struct engine *e, struct request *rq)
     mode_t mode = creation_mode(e->account, rq->path, &at);
     int r = sys->mkdirat(rq->at.dir, rq->at.name, mode ? mode : 0777);
     if (r == 0)
-        activity_command(e->account->activity, "Mkdir", rq->path, NULL, NULL);
+        activity_changed(e->account->activity, "Mkdir", rq->path, NULL);
     return r;
 }
 
@@ -144,7 +165,7 @@ int op_rename(struct engine *e, struct request *rq)
     if (r == 0)
         r = rename_to(e, rq, to_path, &to);
     if (r == 0)
-        activity_command(e->account->activity, "Rename", rq->path, to_path, NULL);
+        activity_changed(e->account->activity, "Rename", rq->path, to_path);
     return r;
 }
 

@@ -132,7 +132,7 @@ static int make_dir(struct scp *c, const char *path)
         return -EACCES;
     r = sys->mkdirat(at.dir, at.name, 0777);
     if (r == 0)
-        activity_command(c->account->activity, "Mkdir", path, NULL, NULL);
+        activity_changed(c->account->activity, "Mkdir", path, NULL);
     return r;
 }
 

@@ -116,7 +116,9 @@ static void account_set(struct transport *t)
         .local_address = t->o->local,
         .remote_address = t->o->remote,
         .protocol = "SFTP",
+        .actions = &t->actions,
     };
+    t->actions = (struct action_link){ &t->broker, &c->common.actions, actions_wanted(&c->common.actions) };
     t->account = (struct account){
         .home = { .fd = t->who.home, .outside = { t->who.host_path, t->who.user.home_dir } },
         .user = &t->who.user,

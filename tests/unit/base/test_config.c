@@ -92,7 +92,8 @@ static void nothing_given_means_the_fallbacks(void **state)
     assert_int_equal(load(b, NULL, NULL), 0);
     shows(b, "fallbacks",
           "{\"state_dir\":\"/var/lib/tally\",\"runtime_dir\":\"/run/tally\",\"log_level\":\"info\","
-          "\"common\":{\"idle_timeout\":15,\"upload_mode\":0,\"setstat_mode\":0,\"max_total_connections\":0,"
+          "\"common\":{\"idle_timeout\":15,\"upload_mode\":0,\"setstat_mode\":0,"
+          "\"actions\":{\"execute_on\":[],\"execute_sync\":[],\"hook\":\"\"},\"max_total_connections\":0,"
           "\"max_per_host_connections\":20},"
           "\"sftpd\":{\"bindings\":[{\"address\":\"\",\"port\":2022}],\"host_keys\":[],\"banner\":\"\","
           "\"max_auth_tries\":6,\"login_grace_time\":30,\"password_authentication\":true,"
