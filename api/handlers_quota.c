@@ -100,11 +100,22 @@ static void scan_write(struct strbuf *out, const struct subject_kind *k, const c
     reply_object(out, k->scan, &scan);
 }
 
+/* 0: quotas are tracked, else the answer is given. */
+static int refuse_untracked(struct http_request *rq)
+{
+    if (rq->apid->config->data_provider.track_quota != 0)
+        return 0;
+    return reply_refuse(rq, 403, SAYS_MESSAGE, "Quota tracking is disabled!");
+}
+
 static int scans_list(struct http_request *rq, const struct subject_kind *k, struct strbuf *out)
 {
     CLEANUP(mem_free) struct live_numbers *running = calloc(SCANS_MAX, sizeof(*running));
     struct subject s;
 
+    int off = refuse_untracked(rq);
+    if (off != 0)
+        return off;
     if (running == NULL)
         return -ENOMEM;
     size_t n = live_scans(rq->apid->live, k->kind, running, SCANS_MAX);
@@ -139,8 +150,9 @@ static int scan_post(struct http_request *rq, const struct subject_kind *k, cons
     struct subject s;
     int64_t dry_run;
 
-    if (rq->apid->config->data_provider.track_quota == 0)
-        return reply_refuse(rq, 403, SAYS_MESSAGE, "Quota tracking is disabled!");
+    int off = refuse_untracked(rq);
+    if (off != 0)
+        return off;
     if (query_int(rq->query, "dry_run", 0, 1, 0, &dry_run) < 0)
         return reply_refuse(rq, 400, SAYS_ERROR, "invalid dry_run");
     int r = subject_load(rq, k, body, &s);
@@ -155,8 +167,10 @@ static int scan_delete(struct http_request *rq, const struct subject_kind *k)
 {
     struct subject s;
 
-    int r = subject_load(rq, k, NULL, &s);
-    if (r < 0)
+    int r = refuse_untracked(rq);
+    if (r == 0)
+        r = subject_load(rq, k, NULL, &s);
+    if (r != 0)
         return r;
     r = ask_vfs(rq->apid, "scan_cancel", subject_args(k, &s));
     if (r == -ENOENT)
@@ -227,8 +241,10 @@ static int usage_get(struct http_request *rq, const struct subject_kind *k, stru
     struct live_numbers n;
     struct subject s;
 
-    int r = subject_load(rq, k, NULL, &s);
-    if (r < 0)
+    int r = refuse_untracked(rq);
+    if (r == 0)
+        r = subject_load(rq, k, NULL, &s);
+    if (r != 0)
         return r;
     live_read(rq->apid->live, k->kind, s.id, &n);
     bool failed = n.scan.result == SCAN_FAILED && n.scan.error != 0;

@@ -100,7 +100,10 @@ struct vfs_config {
 
 struct ledger_config {
     char *stale_growth;       /* allow or refuse */
-    uint32_t recount_threads; /* 0: as many as processors */
+    uint32_t recounts;        /* at once */
+    uint32_t recount_threads; /* of each; 0: as many as processors */
+    uint32_t recount_rate;    /* files a second, each; 0: no limit */
+    bool recounts_idle;
 };
 
 struct watcher_config {

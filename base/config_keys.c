@@ -8,7 +8,13 @@
 #include "base/config.h"
 #include "base/hook.h"
 
-enum { PORT_MAX = 65535, HASH_WORK_MAX = 1 << 20, WATCHES_MAX = 1 << 30, YEAR_MIN = 365 * 24 * 60 };
+enum {
+    PORT_MAX = 65535,
+    HASH_WORK_MAX = 1 << 20,
+    RATE_MAX = 100000000,
+    WATCHES_MAX = 1 << 30,
+    YEAR_MIN = 365 * 24 * 60
+};
 
 #define PATH_TEXT     "must be an absolute path without \".\" and \"..\""
 #define ADDRESS_TEXT  "must be an IP address, or empty for all"
@@ -317,8 +323,13 @@ static const struct field ledger_keys[] = {
     F_STRING(struct ledger_config, stale_growth, .flags = FIELD_REQUIRED, .valid = is_stale_growth,
              .valid_text = "must be allow or refuse", .fallback = "allow",
              .help = "whether a home may grow while its number waits for a recount: allow or refuse"),
+    F_U32(struct ledger_config, recounts, .min = 1, .max = 16, .fallback = "2", .help = "recounts that run at once"),
     F_U32(struct ledger_config, recount_threads, .max = 1024, .fallback = "0",
           .help = "threads of a recount; 0: as many as processors"),
+    F_U32(struct ledger_config, recount_rate, .max = RATE_MAX, .fallback = "0",
+          .help = "files that a recount looks at in a second; 0: as many as it can"),
+    F_BOOL(struct ledger_config, recounts_idle, .fallback = "false",
+           .help = "recounts run with the least priority for processor and disk"),
 };
 static const struct schema ledger_schema = SCHEMA("ledger", struct ledger_config, ledger_keys);
 

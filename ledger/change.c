@@ -99,6 +99,9 @@ int change_begin(struct ledger *l, const slot_t *slots, size_t n, struct change 
 
     if (n > CHANGE_SLOTS_MAX)
         return -EINVAL;
+    *ret = (struct change){ 0 };
+    if (l->o.track == TRACK_NONE)
+        return 0;
     int r = trees_enter(l, slots, n, trees);
     if (r < 0)
         return r;
@@ -113,6 +116,8 @@ int change_begin(struct ledger *l, const slot_t *slots, size_t n, struct change 
 
 void change_add(struct change *c, slot_t slot)
 {
+    if (c->ledger == NULL)
+        return;
     struct intent *in = &c->ledger->inodes->intents[c->intent];
 
     for (unsigned i = 0; i < CHANGE_SLOTS_MAX; i++) {

@@ -35,7 +35,9 @@ void domain_state_update_locked(struct domain *d)
 {
     enum domain_state state = DOMAIN_CLEAN;
 
-    if ((d->stale && !d->recounting) || d->unrepaired > 0 || d->incomplete)
+    if (d->untracked)
+        state = DOMAIN_CLEAN;
+    else if ((d->stale && !d->recounting) || d->unrepaired > 0 || d->incomplete)
         state = DOMAIN_STALE;
     else if (d->stale || d->counting > 0)
         state = DOMAIN_COUNTING;
@@ -78,6 +80,7 @@ static int domain_adopt(struct ledger *l, uint32_t index) NO_ANALYSIS
     enum domain_state state = (enum domain_state)LOAD(d->u->state);
     d->stale = state == DOMAIN_STALE || state == DOMAIN_COUNTING;
     d->dirty = state == DOMAIN_DIRTY;
+    d->untracked = domain_starts_untracked(l, d);
     STORE(d->u->held_bytes, 0);
     STORE(d->u->held_files, 0);
     if (LOAD(d->u->scan.start_ms) != 0 && LOAD(d->u->scan.end_ms) == 0) { /* it died with its process */
@@ -165,6 +168,7 @@ static int domain_make_locked(struct ledger *l, enum domain_kind kind, int64_t i
     STORE(d->u->kind, kind);
     atomic_store_explicit(&d->u->id, id, memory_order_release);
     usage_generation(l);
+    d->untracked = domain_starts_untracked(l, d);
     l->domains[at] = d;
     *ret = d;
     return 0;
@@ -293,6 +297,7 @@ void domain_set_limits(struct domain *d, uint64_t bytes, uint64_t files)
     STORE(d->u->limit_bytes, bytes);
     STORE(d->u->limit_files, files);
     mutex_unlock(&d->m);
+    domain_track(d);
 }
 
 static int64_t adjusted(bool add, int64_t before, uint64_t used, uint64_t to)
@@ -406,7 +411,7 @@ void domain_move(struct domain *d, struct move by, struct charge unhold)
     bool ok = true;
 
     mutex_lock(&d->m);
-    if (by.bytes != 0 || by.files != 0)
+    if ((by.bytes != 0 || by.files != 0) && !d->untracked)
         ok = move_locked(d, by);
     unhold_locked(d, unhold);
     mutex_unlock(&d->m);
@@ -461,14 +466,14 @@ static struct charge carried_out_locked(struct domain *d)
     return c;
 }
 
-struct charge domain_trust(struct domain *d, bool recounted, uint64_t marks)
+struct charge domain_trust(struct domain *d, enum trust how, uint64_t marks)
 {
     struct charge out = { 0 };
 
     mutex_lock(&d->m);
-    if (recounted && d->stale_marks == marks)
+    if (how == TRUST_RECOUNTED && d->stale_marks == marks)
         d->stale = false;
-    if (recounted) {
+    if (how != TRUST_LESS_TO_COUNT) {
         STORE(d->u->adjust_bytes, 0);
         STORE(d->u->adjust_files, 0);
     }

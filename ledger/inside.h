@@ -32,6 +32,7 @@ enum {
     TREES_MAX = 1 << 20,
     NAMES_BUCKETS = 4096,
     SUBSCRIBERS_MAX = 8,
+    RECOUNTS_MAX = 16,
     MAP_VERSION = 2,
     GENERATION_BITS = 20,
     GENERATION_MASK = (1 << GENERATION_BITS) - 1,
@@ -131,6 +132,7 @@ struct domain {
     int64_t id;
     struct mutex m; /* RANK_DOMAIN */
     /* under m */
+    bool untracked; /* it is not counted: nothing moves it */
     bool stale;
     bool incomplete;        /* a folder that should move it does not */
     bool dirty;             /* moved since it was clean */
@@ -171,14 +173,20 @@ void domain_unhold(struct domain *d, struct charge held);
 void domain_state_update_locked(struct domain *d) REQUIRES(d->m);
 /* domain_heal - marked stale, and a recount is asked for. */
 void domain_heal(struct domain *d, const char *why);
-/* domain_trust - a count is over. With `recounted`, one of all its trees that began after `marks` stale marks: stale
- * ends unless it was marked again, and the adjustment goes. What was carried goes, once nothing is left to count;
- * returned. */
-struct charge domain_trust(struct domain *d, bool recounted, uint64_t marks);
+/* domain_trust - a count is over. TRUST_RECOUNTED: one of all its trees that began after `marks` stale marks: stale
+ * ends unless it was marked again. With it, and after the first count of a tree of its own, the adjustment goes. What
+ * was carried goes, once nothing is left to count; returned. */
+enum trust { TRUST_LESS_TO_COUNT, TRUST_FIRST_COUNT, TRUST_RECOUNTED };
+struct charge domain_trust(struct domain *d, enum trust how, uint64_t marks);
 void domain_counting(struct domain *d, int n); /* uncounted trees more or less */
 void domain_unrepaired(struct domain *d, int n);
 void domain_recounting(struct domain *d, bool on);
 bool domain_is_stale(struct domain *d);
+bool domain_is_tracked(struct domain *d);
+/* domain_starts_untracked - as the ledger's options and the limits want it, for a domain that nobody uses yet. */
+bool domain_starts_untracked(const struct ledger *l, const struct domain *d);
+/* domain_track - as its limits want it now. */
+void domain_track(struct domain *d);
 uint64_t domain_marks(struct domain *d);
 
 /* ---- room.c ------------------------------------------------------------------------------------------------------ */
@@ -209,6 +217,7 @@ struct tree {
     struct rwlock lock;     /* RANK_TREE */
     struct charge_set *set; /* under lock */
     struct walk *walk;      /* a recount that runs in it; under lock */
+    bool walked;            /* the same, for the next one; under the recounts' mutex */
     int root_fd, mount_fd;  /* -1: not opened in this life */
     uint64_t dev;
     uint16_t fs;
@@ -441,6 +450,8 @@ struct recount {
     struct domain *domain;
     bool dry_run;
     _Atomic bool asked; /* by somebody who waits for its report; else the ledger itself wants it */
+    bool by_person;     /* an administrator does; under the queue's mutex */
+    bool first;         /* a tree of the domain was never counted before */
     bool verify;        /* its own trees, though they are counted: changes may have gone unseen */
     bool background;    /* with little priority */
     bool again_now;     /* what it found out there */
@@ -456,12 +467,16 @@ struct recount {
 struct recounts {
     struct mutex m; /* RANK_INDEX: asking says `recounting` in the domain */
     pthread_cond_t wake, done;
-    pthread_t thread;
+    pthread_t threads[RECOUNTS_MAX];
+    unsigned n_threads;
     bool runs, stop;
     struct recount *first, **last;
-    struct recount *current;
+    struct recount *running; /* linked by next */
 };
 
+/* recount_enter - nobody else walks the tree until recount_leave(); -ECANCELED: it is cancelled meanwhile. */
+int recount_enter(struct recount *rc, struct tree *t) MUST_CHECK;
+void recount_leave(struct tree *t);
 int recounts_start(struct ledger *l) MUST_CHECK;
 void recounts_stop(struct ledger *l);
 void recount_stop_domain(struct domain *d); /* cancels what waits or runs for it, and waits */

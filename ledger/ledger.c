@@ -157,6 +157,8 @@ static void add_totals(struct ledger *l, const struct tree *t)
     for (uint32_t i = 0; i < t->set->n; i++) {
         struct usage_slot *u = t->set->v[i]->u;
 
+        if (!domain_is_tracked(t->set->v[i]))
+            continue;
         atomic_fetch_add(&u->used_bytes, record_word(root));
         atomic_fetch_add(&u->used_files, atomic_load(&root->files));
     }
@@ -205,7 +207,7 @@ static int load(struct ledger *l)
         r = records_load(l);
     if (r < 0)
         return r;
-    for (uint32_t i = 0; l->o.unwatched && i < l->n_trees; i++)
+    for (uint32_t i = 0; (l->o.unwatched || l->o.track == TRACK_NONE) && i < l->n_trees; i++)
         if (l->trees[i])
             tree_uncount(l->trees[i]);
     counters_make(l);

@@ -44,11 +44,18 @@ struct tree;   /* borrowed, for the life of the ledger */
 typedef uint32_t slot_t;
 enum { SLOT_NONE = 0, CHANGE_SLOTS_MAX = 4, CHARGES_MAX = 1 << 16 };
 
+/* Who is counted. TRACK_LIMITED: folders, and users with a limit; one that gets a limit later is stale until it is
+ * counted. TRACK_NONE: nobody, nothing is refused, and all is counted when it is opened with another one next time. */
+enum ledger_track { TRACK_ALL, TRACK_LIMITED, TRACK_NONE };
+
 struct ledger_options {
     const char *state_dir;    /* borrowed during ledger_open */
     bool refuse_stale_growth; /* ledger.stale_growth */
-    bool unlimited;           /* track_quota 0: nothing is refused */
-    unsigned recount_threads; /* 0: as many as processors */
+    enum ledger_track track;
+    unsigned recounts;        /* that run at once; 0: 1 */
+    unsigned recount_threads; /* of each; 0: as many as processors */
+    unsigned recount_rate;    /* files that each looks at in a second; 0: as many as it can */
+    bool recounts_idle;       /* with the least priority, for processor and disk */
     bool unwatched;           /* changes beneath may have gone unseen since it was closed: every tree is counted */
     const char *boot_id;      /* NULL: the real one; tests pretend another boot with it */
     unsigned clean_after_ms;  /* without a change, a dirty domain becomes clean; 0: 30 s */
@@ -293,6 +300,9 @@ void ledger_subscribe(struct ledger *l, ledger_changed *fn, void *arg);
  * began for the domain is joined. */
 int recount_start(struct domain *d, bool dry_run) MUST_CHECK;
 int recount_cancel(struct domain *d); /* -ENOENT: none runs */
+/* recount_lost - the same for those who lost events: an administrator who asks meanwhile joins it. */
+int recount_lost(struct domain *d) MUST_CHECK;
+bool recount_is_by_person(struct domain *d); /* one that recount_start() asked for waits or runs */
 /* recount_verify - in the background, with little priority: are the domain's own trees what was counted? */
 void recount_verify(struct domain *d);
 void recount_wait(struct ledger *l); /* until none runs: for tests and the clean stop */

@@ -1,5 +1,6 @@
-/* Recounts: one thread takes them one by one, with as many walkers as help. Many small homes that must be counted
- * after a crash of the machine queue up here instead of fighting for the disk.
+/* Recounts: a few threads take them one by one, each with as many walkers as help. Many small homes that must be
+ * counted after a crash of the machine queue up here instead of fighting for the disk. Of one domain only one runs at
+ * a time, and one tree is walked by one of them at a time (recount_enter); nobody who walks a tree waits for another.
  *
  * A recount of a domain walks all trees that move it. If the domain was marked stale again meanwhile (an overflow
  * during the walk), it is counted again before anybody may trust it. A tree that nobody has opened in this life cannot
@@ -10,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/metric.h"
 #include "ledger/inside.h"
 
-enum { BACKGROUND_NICE = 19 };
+enum { BACKGROUND_NICE = 19, IOPRIO_WHO_THREAD = 1, IOPRIO_IDLE = 3 << 13 };
 
 #define STORE(p, v) atomic_store_explicit(&(p), (v), memory_order_relaxed)
 
@@ -69,6 +71,8 @@ static int trees_collect(struct recount *rc, bool *ret_whole)
             rc->trees[n++] = rc->trees[i];
     *ret_whole = all && n == rc->n_trees;
     rc->n_trees = n;
+    for (size_t i = 0; i < n; i++)
+        rc->first = rc->first || (tree_owner(rc->trees[i]) == d && !atomic_load(&rc->trees[i]->s->counted));
     return 0;
 }
 
@@ -90,7 +94,8 @@ static void recounted(struct recount *rc, bool whole)
 
     for (size_t i = 0; i < rc->n_trees; i++)
         tree_counted(rc->trees[i]);
-    struct charge carried = domain_trust(d, whole, rc->marks);
+    enum trust how = whole ? TRUST_RECOUNTED : rc->first ? TRUST_FIRST_COUNT : TRUST_LESS_TO_COUNT;
+    struct charge carried = domain_trust(d, how, rc->marks);
     atomic_fetch_add(&rc->drift_bytes, (int64_t)carried.bytes);
     atomic_fetch_add(&rc->drift_files, (int64_t)carried.files);
 }
@@ -101,8 +106,13 @@ static int recount_run(struct recount *rc, bool *ret_whole)
 
     rc->marks = domain_marks(rc->domain); /* before the first look: a later mark means a later change */
     r = trees_collect(rc, ret_whole);
-    for (size_t i = 0; r == 0 && i < rc->n_trees; i++)
-        r = walk_tree(rc->trees[i], rc);
+    for (size_t i = 0; r == 0 && i < rc->n_trees; i++) {
+        r = recount_enter(rc, rc->trees[i]);
+        if (r == 0) {
+            r = walk_tree(rc->trees[i], rc);
+            recount_leave(rc->trees[i]);
+        }
+    }
     if (r == 0 && atomic_load(&rc->cancel))
         r = -ECANCELED;
     if (r == 0 && !rc->dry_run)
@@ -164,6 +174,7 @@ static void *background_main(void *arg)
     struct recount *rc = arg;
 
     IGNORE(setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE), "then it has the priority of the others");
+    IGNORE(syscall(SYS_ioprio_set, IOPRIO_WHO_THREAD, 0, IOPRIO_IDLE), "the same for the disk");
     rc->again_now = recount_one(rc);
     return NULL;
 }
@@ -179,6 +190,57 @@ static bool recount_in_background(struct recount *rc)
     return rc->again_now;
 }
 
+static bool runs_of(const struct recounts *q, const struct domain *d, bool real_only)
+{
+    for (const struct recount *rc = q->running; rc; rc = rc->next)
+        if (rc->domain == d && !(real_only && rc->dry_run))
+            return true;
+    return false;
+}
+
+static void unlink_locked(struct recount **list, const struct recount *rc)
+{
+    while (*list != rc)
+        list = &(*list)->next;
+    *list = rc->next;
+}
+
+static void remove_locked(struct recounts *q, const struct recount *rc)
+{
+    unlink_locked(&q->first, rc);
+    for (q->last = &q->first; *q->last; q->last = &(*q->last)->next)
+        ;
+}
+
+/* The next one whose domain is not being counted already: it runs now. NULL: there is none. */
+static struct recount *take_locked(struct recounts *q)
+{
+    struct recount *rc = q->first;
+
+    while (rc && runs_of(q, rc->domain, false))
+        rc = rc->next;
+    if (rc) {
+        remove_locked(q, rc);
+        rc->next = q->running;
+        q->running = rc;
+    }
+    return rc;
+}
+
+static void run(struct ledger *l, struct recount *rc)
+{
+    struct recounts *q = &l->recounts;
+    bool again = rc->background || l->o.recounts_idle ? recount_in_background(rc) : recount_one(rc);
+
+    mutex_lock(&q->m);
+    unlink_locked(&q->running, rc);
+    again = (again || rc->again) && !atomic_load(&rc->cancel);
+    mutex_unlock(&q->m);
+    if (again && (domain_is_stale(rc->domain) || has_uncounted(rc->domain)))
+        recount_again(rc->domain);
+    recount_free(rc);
+}
+
 static void *recounts_thread(void *arg)
 {
     struct ledger *l = arg;
@@ -186,30 +248,44 @@ static void *recounts_thread(void *arg)
 
     mutex_lock(&q->m);
     while (!q->stop) {
-        struct recount *rc = q->first;
+        struct recount *rc = take_locked(q);
 
         if (rc == NULL) {
             pthread_cond_wait(&q->wake, &q->m.m);
             continue;
         }
-        q->first = rc->next;
-        if (q->first == NULL)
-            q->last = &q->first;
-        q->current = rc;
         mutex_unlock(&q->m);
-        bool again = rc->background ? recount_in_background(rc) : recount_one(rc);
-        mutex_lock(&q->m);
-        q->current = NULL;
-        again = (again || rc->again) && !atomic_load(&rc->cancel);
-        mutex_unlock(&q->m);
-        if (again && (domain_is_stale(rc->domain) || has_uncounted(rc->domain)))
-            recount_again(rc->domain);
-        recount_free(rc);
+        run(l, rc);
         mutex_lock(&q->m);
         pthread_cond_broadcast(&q->done);
+        pthread_cond_broadcast(&q->wake); /* what waited for the end of this one */
     }
     mutex_unlock(&q->m);
     return NULL;
+}
+
+int recount_enter(struct recount *rc, struct tree *t)
+{
+    struct recounts *q = &t->l->recounts;
+
+    mutex_lock(&q->m);
+    while (t->walked && !atomic_load(&rc->cancel))
+        pthread_cond_wait(&q->done, &q->m.m);
+    int r = atomic_load(&rc->cancel) ? -ECANCELED : 0;
+    if (r == 0)
+        t->walked = true;
+    mutex_unlock(&q->m);
+    return r;
+}
+
+void recount_leave(struct tree *t)
+{
+    struct recounts *q = &t->l->recounts;
+
+    mutex_lock(&q->m);
+    t->walked = false;
+    pthread_cond_broadcast(&q->done);
+    mutex_unlock(&q->m);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
@@ -220,11 +296,6 @@ static struct recount *waiting_of(struct recounts *q, const struct domain *d, bo
         if (rc->domain == d && !(real_only && rc->dry_run))
             return rc;
     return NULL;
-}
-
-static bool runs_of(const struct recounts *q, const struct domain *d, bool real_only)
-{
-    return q->current && q->current->domain == d && !(real_only && q->current->dry_run);
 }
 
 /* Those that were asked for are in front. */
@@ -240,15 +311,14 @@ static void insert_locked(struct recounts *q, struct recount *rc)
         q->last = &rc->next;
 }
 
-static void remove_locked(struct recounts *q, const struct recount *rc)
+/* The one that runs for the domain. */
+static struct recount *running_of(const struct recounts *q, const struct domain *d)
 {
-    struct recount **at = &q->first;
+    struct recount *rc = q->running;
 
-    while (*at != rc)
-        at = &(*at)->next;
-    *at = rc->next;
-    if (*at == NULL)
-        q->last = at;
+    while (rc && rc->domain != d)
+        rc = rc->next;
+    return rc;
 }
 
 /* Somebody asks for a recount that the ledger itself has begun or will begin: that one is theirs, too. */
@@ -257,11 +327,14 @@ static int join_locked(struct recounts *q, const struct recount *rc)
     struct recount *waits = waiting_of(q, rc->domain, true), *mine = waits;
 
     if (runs_of(q, rc->domain, true))
-        mine = q->current;
+        mine = running_of(q, rc->domain);
     if (mine == NULL || rc->dry_run)
         return -ENOENT;
-    if (mine->asked)
+    if (mine->asked && (mine->by_person || !rc->by_person))
         return -EALREADY;
+    mine->by_person = rc->by_person;
+    if (mine->asked)
+        return 0;
     mine->asked = true;
     if (mine == waits) {
         mine->background = false;
@@ -276,7 +349,7 @@ static bool is_asked_already(const struct recounts *q, const struct domain *d)
     for (const struct recount *rc = q->first; rc; rc = rc->next)
         if (rc->domain == d && rc->asked)
             return true;
-    return runs_of(q, d, false) && q->current->asked;
+    return runs_of(q, d, false) && running_of(q, d)->asked;
 }
 
 /* 0: it is in the queue now. */
@@ -289,7 +362,8 @@ static int enqueue_locked(struct recounts *q, struct recount *rc)
     if (rc->asked && is_asked_already(q, d))
         return -EALREADY;
     if (!rc->asked && runs_of(q, d, true))
-        q->current->again = true; /* its answer may be there already: when it ends, it looks whether that was enough */
+        running_of(q, d)->again =
+            true; /* its answer may be there already: when it ends, it looks whether that was enough */
     if (!rc->asked && (waiting_of(q, d, true) || runs_of(q, d, true)))
         return -EALREADY;
     scan_begin(d, rc->dry_run);
@@ -310,6 +384,7 @@ static int recount_ask(const struct recount *like)
     rc->domain = like->domain;
     rc->dry_run = like->dry_run;
     rc->asked = like->asked;
+    rc->by_person = like->by_person;
     rc->verify = rc->background = like->background;
     mutex_lock(&q->m);
     int joined = rc->asked ? join_locked(q, rc) : -ENOENT;
@@ -322,13 +397,36 @@ static int recount_ask(const struct recount *like)
 
 int recount_start(struct domain *d, bool dry_run)
 {
-    return recount_ask(&(struct recount){ .domain = d, .dry_run = dry_run, .asked = true });
+    if (d->l->o.track == TRACK_NONE)
+        return -EOPNOTSUPP;
+    return recount_ask(&(struct recount){ .domain = d, .dry_run = dry_run, .asked = true, .by_person = true });
+}
+
+int recount_lost(struct domain *d)
+{
+    if (!domain_is_tracked(d))
+        return 0; /* it will be counted if it is ever to be */
+    return recount_ask(&(struct recount){ .domain = d, .asked = true });
+}
+
+bool recount_is_by_person(struct domain *d)
+{
+    struct recounts *q = &d->l->recounts;
+    bool is = false;
+
+    mutex_lock(&q->m);
+    const struct recount *const lists[] = { q->first, q->running };
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        for (const struct recount *rc = lists[i]; rc; rc = rc->next)
+            is = is || (rc->domain == d && rc->by_person);
+    mutex_unlock(&q->m);
+    return is;
 }
 
 static void wanted(const struct recount *like)
 {
-    const struct domain *d = like->domain;
-    int r = recount_ask(like);
+    struct domain *d = like->domain;
+    int r = domain_is_tracked(d) ? recount_ask(like) : 0;
 
     if (r < 0 && r != -EALREADY && r != -ECANCELED)
         log_fail(r, "ledger: cannot ask for a recount of %s %lld", domain_kind_name(d->kind), (long long)d->id);
@@ -387,7 +485,7 @@ int recount_cancel(struct domain *d)
     mutex_lock(&q->m);
     bool runs = runs_of(q, d, false);
     if (runs)
-        atomic_store(&q->current->cancel, true);
+        atomic_store(&running_of(q, d)->cancel, true);
     struct recount *waiting = unqueue_locked(q, d);
     pthread_cond_broadcast(&q->done);
     mutex_unlock(&q->m);
@@ -407,27 +505,36 @@ void recount_stop_domain(struct domain *d)
     mutex_unlock(&q->m);
 }
 
-static bool runs_in(const struct recounts *q, const struct tree *t)
+static struct recount *running_in(const struct recounts *q, const struct tree *t)
 {
-    return q->current && charge_set_has(t->set, q->current->domain);
+    struct recount *rc = q->running;
+
+    while (rc && !charge_set_has(t->set, rc->domain))
+        rc = rc->next;
+    return rc;
 }
 
 /* The tree is about to go: what runs for any of its domains is cancelled, and asked for again without it. */
 void recount_stop_tree(struct tree *t)
 {
     struct recounts *q = &t->l->recounts;
-    struct domain *again = NULL;
+    struct domain *again[RECOUNTS_MAX];
+    struct recount *rc;
+    size_t n = 0;
 
     atomic_store(&t->open, false); /* a recount that begins now leaves it out */
     mutex_lock(&q->m);
-    while (runs_in(q, t)) {
-        again = q->current->dry_run ? again : q->current->domain;
-        atomic_store(&q->current->cancel, true);
+    while ((rc = running_in(q, t)) != NULL) {
+        if (!rc->dry_run && n < ARRAY_SIZE(again) && !atomic_load(&rc->cancel))
+            again[n++] = rc->domain;
+        atomic_store(&rc->cancel, true);
+        pthread_cond_broadcast(&q->done);
         pthread_cond_wait(&q->done, &q->m.m);
     }
     mutex_unlock(&q->m);
-    if (again && domain_is_stale(again))
-        recount_again(again);
+    for (size_t i = 0; i < n; i++)
+        if (domain_is_stale(again[i]))
+            recount_again(again[i]);
 }
 
 void recount_wait(struct ledger *l)
@@ -435,7 +542,7 @@ void recount_wait(struct ledger *l)
     struct recounts *q = &l->recounts;
 
     mutex_lock(&q->m);
-    while (q->current || q->first)
+    while (q->running || q->first)
         pthread_cond_wait(&q->done, &q->m.m);
     mutex_unlock(&q->m);
 }
@@ -443,12 +550,12 @@ void recount_wait(struct ledger *l)
 int recounts_start(struct ledger *l)
 {
     struct recounts *q = &l->recounts;
+    unsigned wanted = MIN(MAX(l->o.recounts, 1U), (unsigned)RECOUNTS_MAX);
 
-    q->runs = true;
-    if (pthread_create(&q->thread, NULL, recounts_thread, l) == 0)
-        return 0;
-    q->runs = false;
-    return -EAGAIN;
+    while (q->n_threads < wanted && pthread_create(&q->threads[q->n_threads], NULL, recounts_thread, l) == 0)
+        q->n_threads++;
+    q->runs = q->n_threads > 0; /* fewer will do, too */
+    return q->runs ? 0 : -EAGAIN;
 }
 
 void recounts_stop(struct ledger *l)
@@ -459,14 +566,16 @@ void recounts_stop(struct ledger *l)
         return;
     mutex_lock(&q->m);
     q->stop = true;
-    if (q->current)
-        atomic_store(&q->current->cancel, true);
+    for (struct recount *rc = q->running; rc; rc = rc->next)
+        atomic_store(&rc->cancel, true);
     struct recount *waiting = q->first;
     q->first = NULL;
     q->last = &q->first;
-    pthread_cond_signal(&q->wake);
+    pthread_cond_broadcast(&q->wake);
+    pthread_cond_broadcast(&q->done);
     mutex_unlock(&q->m);
-    pthread_join(q->thread, NULL);
+    while (q->n_threads > 0)
+        pthread_join(q->threads[--q->n_threads], NULL);
     cancel_waiting(waiting);
     q->runs = false;
 }

@@ -93,12 +93,17 @@ static struct left left_of(uint64_t limit, uint64_t reported, uint64_t held)
     return l;
 }
 
+static bool is_unlimited(const struct room *room)
+{
+    return room->l->o.track == TRACK_NONE;
+}
+
 static struct left row_bytes(const struct room *room, const struct room_row *row)
 {
     const struct usage_slot *u = row->domain->u;
     uint64_t limit = row->own_limits ? row->limit_bytes : LOAD(u->limit_bytes);
 
-    return left_of(room->l->o.unlimited ? 0 : limit, usage_reported_bytes(u), LOAD(u->held_bytes));
+    return left_of(is_unlimited(room) ? 0 : limit, usage_reported_bytes(u), LOAD(u->held_bytes));
 }
 
 static struct left row_files(const struct room *room, const struct room_row *row)
@@ -106,7 +111,7 @@ static struct left row_files(const struct room *room, const struct room_row *row
     const struct usage_slot *u = row->domain->u;
     uint64_t limit = row->own_limits ? row->limit_files : LOAD(u->limit_files);
 
-    return left_of(room->l->o.unlimited ? 0 : limit, usage_reported_files(u), LOAD(u->held_files));
+    return left_of(is_unlimited(room) ? 0 : limit, usage_reported_files(u), LOAD(u->held_files));
 }
 
 static bool is_untrusted(const struct domain *d)
@@ -159,6 +164,10 @@ int reservation_take(struct room *room, struct charge want, uint64_t least_bytes
 
     if (want.bytes == 0 && want.files == 0)
         return 0;
+    if (is_unlimited(room)) {
+        *ret = (struct reservation){ .held = want }; /* in no domain */
+        return 0;
+    }
     if (want.bytes > INT64_MAX || want.files > INT64_MAX)
         return -EOVERFLOW;
     room_lock(room);

@@ -197,7 +197,7 @@ void tree_exclude(struct tree *t, struct domain *d)
         domain_set_incomplete(d, true);
     }
     journal_pin(d, false);
-    domain_trust(d, false, 0);
+    domain_trust(d, TRUST_LESS_TO_COUNT, 0);
 }
 
 size_t tree_domains(struct tree *t, struct domain **ret, size_t max)
@@ -246,7 +246,7 @@ void tree_counted(struct tree *t)
     struct charge_set *s = tree_set_ref(t);
     for (uint32_t i = 0; first && i < s->n; i++)
         if (i > 0) /* the owner's own recount ends in domain_trust, and reports */
-            domain_trust(s->v[i], false, 0);
+            domain_trust(s->v[i], TRUST_LESS_TO_COUNT, 0);
     charge_set_unref(s);
 }
 
@@ -439,7 +439,7 @@ void tree_forget_quietly(struct tree *t)
     t->n_above = 0;
     for (uint32_t i = 0; i < t->set->n; i++) {
         journal_unlink(t->set->v[i], t);
-        domain_trust(t->set->v[i], false, 0);
+        domain_trust(t->set->v[i], TRUST_LESS_TO_COUNT, 0);
     }
 }
 

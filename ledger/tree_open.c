@@ -223,9 +223,11 @@ static void count_if_needed(struct tree *t)
 {
     struct domain *owner = tree_owner(t);
 
+    if (t->l->o.track == TRACK_NONE)
+        return; /* what happens in this life is not followed closely enough to be believed in another */
     if (!atomic_load_explicit(&t->s->counted, memory_order_relaxed) && is_empty(t)) {
         tree_counted(t);
-        domain_trust(owner, false, 0);
+        domain_trust(owner, TRUST_LESS_TO_COUNT, 0);
     }
     if (!atomic_load_explicit(&t->s->counted, memory_order_relaxed) || domain_is_stale(owner))
         recount_again(owner);

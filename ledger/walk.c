@@ -16,11 +16,14 @@
  * Such a sum stays exact while others write. Directories without a record are listed by handle, and it makes none. */
 #include <dirent.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ledger/inside.h"
 
-enum { WALKERS_MAX = 64 };
+enum { WALKERS_MAX = 64, PROGRESS_FILES = 64 };
+enum { PACE_SLACK_NS = 5000000, PACE_SLICE_NS = 50000000 };
+#define SECOND_NS UINT64_C(1000000000)
 
 struct item {
     slot_t slot;
@@ -32,7 +35,9 @@ struct walk {
     struct recount *rc;
     struct usage_scan *scan; /* progress goes here */
     uint32_t epoch;
-    struct mutex m; /* RANK_QUEUE; guards what follows */
+    uint64_t began_ns;
+    _Atomic uint64_t paced; /* files since then */
+    struct mutex m;         /* RANK_QUEUE; guards what follows */
     pthread_cond_t wake;
     struct item *v;
     size_t n, room;
@@ -242,6 +247,30 @@ static uint8_t type_of(int fd, const struct entry *e)
     return S_ISREG(st.st_mode) ? DT_REG : S_ISDIR(st.st_mode) ? DT_DIR : DT_LNK;
 }
 
+/* So many files a second and no more. Nothing is locked meanwhile. */
+static void pace(struct walk *w)
+{
+    unsigned rate = w->t->l->o.recount_rate;
+
+    if (rate == 0)
+        return;
+    uint64_t n = atomic_fetch_add_explicit(&w->paced, 1, memory_order_relaxed);
+    uint64_t due_ns = w->began_ns + n * (SECOND_NS / rate), now_ns = sys->now_ns();
+    while (due_ns > now_ns + PACE_SLACK_NS && !atomic_load_explicit(&w->rc->cancel, memory_order_relaxed)) {
+        const struct timespec ts = { .tv_nsec = (long)MIN(due_ns - now_ns, (uint64_t)PACE_SLICE_NS) };
+
+        nanosleep(&ts, NULL);
+        now_ns = sys->now_ns();
+    }
+}
+
+static void progress(struct listing *li)
+{
+    atomic_fetch_add_explicit(&li->w->scan->files_seen, li->files, memory_order_relaxed);
+    atomic_fetch_add_explicit(&li->w->scan->bytes_seen, li->bytes, memory_order_relaxed);
+    li->files = li->bytes = 0;
+}
+
 static int take_entry(void *arg, const struct entry *e)
 {
     struct listing *li = arg;
@@ -250,8 +279,12 @@ static int take_entry(void *arg, const struct entry *e)
 
     if (atomic_load_explicit(&li->w->rc->cancel, memory_order_relaxed))
         return -ECANCELED;
-    if (type == DT_REG)
+    if (type == DT_REG) {
+        pace(li->w);
+        if (li->files >= PROGRESS_FILES || li->w->t->l->o.recount_rate > 0)
+            progress(li);
         return dry ? compare_file(li, e) : settle_file(li, e);
+    }
     if (type == DT_DIR)
         return dry ? compare_dir(li, e->name) : settle_dir(li, e->name);
     return 0;
@@ -270,8 +303,7 @@ static int list(struct walk *w, const struct item *it)
         return fd;
     struct listing li = { .w = w, .dir = it->slot, .fd = fd };
     int r = entries_each(fd, take_entry, &li);
-    atomic_fetch_add_explicit(&w->scan->files_seen, li.files, memory_order_relaxed);
-    atomic_fetch_add_explicit(&w->scan->bytes_seen, li.bytes, memory_order_relaxed);
+    progress(&li);
     return r;
 }
 
@@ -440,7 +472,7 @@ static void walk_end(struct walk *w)
 
 int walk_tree(struct tree *t, struct recount *rc)
 {
-    struct walk w = { .t = t, .rc = rc, .scan = &rc->domain->u->scan };
+    struct walk w = { .t = t, .rc = rc, .scan = &rc->domain->u->scan, .began_ns = sys->now_ns() };
     int r = index_init(&w.links, 1);
 
     if (r < 0)

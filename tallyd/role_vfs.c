@@ -44,13 +44,6 @@ static int domain_asked(struct vfs_role *v, struct json_object *args, struct dom
     return *ret == NULL ? -ENOENT : 0;
 }
 
-static bool domain_is_scanned(const struct domain *d)
-{
-    const struct usage_scan *scan = &domain_usage(d)->scan;
-
-    return atomic_load(&scan->start_ms) != 0 && atomic_load(&scan->end_ms) == 0;
-}
-
 static int ask_scan_start(struct vfs_role *v, struct json_object *args, struct json_object **ret)
 {
     struct domain *d;
@@ -79,7 +72,7 @@ static int ask_usage_set(struct vfs_role *v, struct json_object *args, struct js
     (void)ret;
     if (r < 0)
         return r;
-    if (domain_is_scanned(d))
+    if (recount_is_by_person(d)) /* its first count, and those after lost events, go on and drop it in the end */
         return -EALREADY;
     domain_adjust(d, json_number(args, "add", 0) != 0, (uint64_t)size, (uint64_t)files);
     return 0;
@@ -251,14 +244,19 @@ static void *verify(void *arg)
     return NULL;
 }
 
+static const enum ledger_track tracks[] = { TRACK_NONE, TRACK_ALL, TRACK_LIMITED };
+
 static int open_ledger(struct vfs_role *v)
 {
     const struct config *c = v->config;
     struct ledger_options o = { .state_dir = c->state_dir,
                                 .refuse_stale_growth = strcmp(c->ledger.stale_growth, "refuse") == 0,
-                                .unlimited = c->data_provider.track_quota == 0,
+                                .track = tracks[c->data_provider.track_quota],
                                 .unwatched = !v->resume,
-                                .recount_threads = c->ledger.recount_threads };
+                                .recounts = c->ledger.recounts,
+                                .recount_threads = c->ledger.recount_threads,
+                                .recount_rate = c->ledger.recount_rate,
+                                .recounts_idle = c->ledger.recounts_idle };
     int r = ledger_open(&o, &v->ledger);
 
     return r < 0 ? log_fail(r, "cannot open the ledger in %s", c->state_dir) : 0;

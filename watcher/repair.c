@@ -114,7 +114,7 @@ static void wish_fulfil(struct watcher *w, struct domain *d, uint64_t wish)
 {
     if (wish & WISH_LOST)
         domain_mark_stale(d);
-    int r = recount_start(d, false);
+    int r = recount_lost(d);
     if (r == 0)
         return;
     if (r != -EALREADY)

@@ -116,3 +116,75 @@ def test_users_without_a_limit_are_only_reset_when_only_limits_are_tracked(make_
     r = tally.api("PUT", "/quotas/users/free/usage?mode=add", {"used_quota_size": 1}, expect=400)
     assert r.json()["error"] == "this user has no quota restrictions, only reset mode is supported"
     assert tally.stop() == 0
+
+
+def test_without_tracking_no_quota_form_answers_but_403(make_tally):
+    tally = make_tally(data_provider={"track_quota": 0})
+    tally.add_user("u", quota_size=10)
+    (tally.mount / "u" / "f").write_bytes(b"x" * 1000)  # nothing is refused
+    for method, path in (("GET", "/quotas/users/u"), ("DELETE", "/quotas/users/u/scan"), ("GET", "/quotas/users/scans"), ("GET", "/quotas/folders/scans"), ("GET", "/quota-scans")):
+        assert tally.api(method, path, expect=403).json() == {"message": "Quota tracking is disabled!"}
+    one = tally.api("GET", "/users/u", expect=200).json()
+    assert (one["used_quota_size"], one["used_quota_files"]) == (0, 0)
+    assert tally.stop() == 0
+
+
+def test_only_users_with_a_limit_are_counted_when_only_limits_are_tracked(make_tally):
+    tally = make_tally(data_provider={"track_quota": 2})
+    tally.add_user("free")
+    tally.add_user("bound", quota_size=5000)
+    for name in ("free", "bound"):
+        (tally.mount / name / "f").write_bytes(b"x" * 3000)
+    assert usage(tally, "users", "free")["used_quota_size"] == 0
+    assert usage(tally, "users", "bound")["used_quota_size"] == 3000
+    tally.api("PUT", "/users/free", {"quota_size": 4000}, expect=200)
+    until(lambda: usage(tally, "users", "free")["state"] in ("clean", "dirty"), what="the count")
+    assert usage(tally, "users", "free")["used_quota_size"] == 3000
+    with pytest.raises(OSError, match="quota"):
+        (tally.mount / "free" / "g").write_bytes(b"x" * 2000)
+    (tally.mount / "free" / "g").unlink()
+    tally.api("PUT", "/users/free", {"quota_size": 0}, expect=200)
+    (tally.mount / "free" / "g").write_bytes(b"x" * 9000)
+    assert usage(tally, "users", "free")["used_quota_size"] == 0
+    assert tally.stop() == 0
+
+
+def test_a_scan_of_a_big_tree_shows_progress_can_be_cancelled_and_reports_the_drift(make_tally):
+    files, drift = 600, 600 * 11
+    tally = make_tally(watcher={"mode": "off"}, ledger={"recount_rate": 400, "recounts": 2})
+    tally.add_user("big")
+    (tally.mount / "big" / "own").write_bytes(b"x" * 100)
+    for i in range(files):
+        path = tally.data / "big" / f"d{i % 20}"
+        path.mkdir(exist_ok=True)
+        (path / f"f{i}").write_bytes(b"y" * 11)
+
+    def running():
+        return [s for s in tally.api("GET", "/quotas/users/scans", expect=200).json() if s["username"] == "big"]
+
+    def ended(n):
+        last = usage(tally, "users", "big")["last_scan"]
+        return last if last and last["result"] and not running() else None
+
+    assert tally.api("POST", "/quotas/users/big/scan?dry_run=1", expect=202).json() == {"message": "Scan started"}
+    seen = until(lambda: (r := running()) and r[0]["files_seen"] > 0 and r[0], what="progress")
+    assert seen["dry_run"] and seen["files_seen"] <= files + 1 and seen["bytes_seen"] > 0
+    until(lambda: (r := running()) and r[0]["files_seen"] > seen["files_seen"], what="more progress")
+    tally.api("POST", "/quotas/users/big/scan", expect=409)
+    tally.api("POST", "/quotas/users/big/scan?dry_run=1", expect=409)
+    tally.api("PUT", "/quotas/users/big/usage", {"used_quota_size": 1}, expect=409)
+    tally.api("DELETE", "/quotas/users/big/scan", expect=200)
+    last = until(lambda: ended(1), what="the end")
+    assert last["result"] == "cancelled" and last["files_seen"] < files
+    tally.api("DELETE", "/quotas/users/big/scan", expect=404)
+
+    tally.api("POST", "/quotas/users/big/scan?dry_run=1", expect=202)
+    last = until(lambda: (r := ended(2)) and r["result"] == "done" and r, what="the dry run", seconds=60)
+    assert (last["dry_run"], last["drift_size"], last["drift_files"], last["files_seen"]) == (True, -drift, -files, files + 1)
+    assert usage(tally, "users", "big")["used_quota_size"] == 100
+    tally.api("POST", "/quotas/users/big/scan", expect=202)
+    last = until(lambda: (r := ended(3)) and not r["dry_run"] and r, what="the scan", seconds=60)
+    assert (last["result"], last["drift_size"], last["drift_files"]) == ("done", -drift, -files)
+    got = usage(tally, "users", "big")
+    assert (got["used_quota_size"], got["used_quota_files"]) == (100 + drift, files + 1)
+    assert tally.stop() == 0

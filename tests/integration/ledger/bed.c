@@ -72,7 +72,14 @@ int bed_try_open(struct bed *b, struct ledger **ret)
 {
     char state[PATH_MAX];
     struct ledger_options o = {
-        .state_dir = state, .boot_id = b->boot_id, .clean_after_ms = b->clean_after_ms, .unwatched = b->unwatched
+        .state_dir = state,
+        .boot_id = b->boot_id,
+        .clean_after_ms = b->clean_after_ms,
+        .unwatched = b->unwatched,
+        .refuse_stale_growth = b->refuse_stale_growth,
+        .track = b->track,
+        .recounts = b->recounts,
+        .recount_rate = b->recount_rate,
     };
 
     snprintf(state, sizeof state, "%s/state", b->dir);

@@ -10,7 +10,10 @@ struct bed {
     char dir[BED_PATH];
     const char *boot_id;
     unsigned clean_after_ms;
-    bool unwatched; /* ledger_options.unwatched of the next opening */
+    bool unwatched; /* ledger_options of the next opening, as those below */
+    bool refuse_stale_growth;
+    enum ledger_track track;
+    unsigned recounts, recount_rate;
     struct ledger *l;
     struct domain *users[BED_TREES]; /* ids 1, 2, 3 */
     struct tree *trees[BED_TREES];

@@ -1,4 +1,5 @@
 /* Recounts: exact while others write, from a cold ledger, and honest about what was wrong. */
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -182,6 +183,105 @@ static void a_cancelled_recount_says_so_and_leaves_a_stale_domain_stale(void **s
     assert_home(b, 1, "counted at last");
 }
 
+static void await_progress(struct bed *b, unsigned home, uint64_t files)
+{
+    for (unsigned i = 0; i < 20000 && atomic_load(&scan_of(b, home)->files_seen) < files; i++)
+        poll(NULL, 0, 1);
+    assert_true(atomic_load(&scan_of(b, home)->files_seen) >= files);
+}
+
+/* Recounts that take an hour, so that they can be looked at. */
+static void open_slowly(struct bed *b, unsigned recounts)
+{
+    bed_close(b);
+    b->recounts = recounts;
+    b->recount_rate = 20;
+    bed_open(b);
+    recount_wait(b->l);
+    bed_sh(b, grow_tree);
+    bed_sh(b, "cp -a h0/a1 h1/; for i in $(seq 400); do echo >h0/a1/b/c/m$i; echo >h1/a1/b/c/m$i; done");
+}
+
+static void two_recounts_run_at_once_with_progress_and_are_cancelled(void **state)
+{
+    struct bed *b = *state;
+
+    open_slowly(b, 2);
+    struct sum before = bed_used(b->users[1]);
+    assert_int_equal(recount_start(b->users[0], false), 0);
+    assert_int_equal(recount_start(b->users[1], true), 0);
+    await_progress(b, 0, 2);
+    await_progress(b, 1, 2);
+    await_progress(b, 0, 4); /* the first still goes on */
+    for (unsigned home = 0; home < 2; home++) {
+        assert_int_equal(recount_start(b->users[home], false), -EALREADY);
+        assert_int_equal(recount_start(b->users[home], true), -EALREADY);
+        assert_true(recount_is_by_person(b->users[home]));
+        assert_int_equal(atomic_load(&scan_of(b, home)->end_ms), 0);
+        assert_int_equal(recount_cancel(b->users[home]), 0);
+    }
+    recount_wait(b->l);
+    for (unsigned home = 0; home < 2; home++) {
+        assert_int_equal(atomic_load(&scan_of(b, home)->result), SCAN_CANCELLED);
+        assert_true(atomic_load(&scan_of(b, home)->files_seen) < 400);
+        assert_int_equal(recount_cancel(b->users[home]), -ENOENT);
+    }
+    assert_sum("a cancelled dry run", bed_used(b->users[1]), before);
+}
+
+static void with_one_at_a_time_the_second_waits_and_can_be_cancelled_waiting(void **state)
+{
+    struct bed *b = *state;
+
+    open_slowly(b, 1);
+    assert_int_equal(recount_start(b->users[0], false), 0);
+    await_progress(b, 0, 2);
+    assert_int_equal(recount_start(b->users[1], false), 0);
+    await_progress(b, 0, 5);
+    assert_int_equal(atomic_load(&scan_of(b, 1)->files_seen), 0);
+    assert_int_equal(recount_cancel(b->users[1]), 0);
+    assert_int_equal(atomic_load(&scan_of(b, 1)->result), SCAN_CANCELLED);
+    assert_int_equal(recount_cancel(b->users[0]), 0);
+    recount_wait(b->l);
+}
+
+static void two_domains_of_one_tree_are_recounted_at_once(void **state)
+{
+    struct bed *b = *state;
+
+    bed_close(b);
+    b->recounts = 4;
+    bed_open(b);
+    assert_int_equal(tree_include(b->trees[0], b->users[1]), 0);
+    for (unsigned round = 0; round < 6; round++) {
+        bed_sh(b, round % 2 ? "rm -r h0/a*" : grow_tree);
+        assert_int_equal(recount_start(b->users[0], false), 0);
+        assert_int_equal(recount_start(b->users[1], false), 0);
+        recount_wait(b->l);
+        assert_home(b, 0, "the owner");
+        assert_sum("the other", bed_used(b->users[1]), bed_walk(b, 0, ""));
+        assert_int_equal(atomic_load(&scan_of(b, 1)->result), SCAN_DONE);
+    }
+}
+
+static void an_adjustment_during_the_first_count_is_taken_and_goes_with_its_end(void **state)
+{
+    struct bed *b = *state;
+
+    bed_sh(b, grow_tree);
+    bed_close(b);
+    bed_sh(b, "rm -f ../state/*");
+    b->recount_rate = 200;
+    bed_open(b);
+    await_progress(b, 0, 1);
+    assert_false(recount_is_by_person(b->users[0]));
+    domain_adjust(b->users[0], false, 123456789, 7);
+    assert_true(usage_reported_bytes(domain_usage(b->users[0])) >= 123456789);
+    recount_wait(b->l);
+    assert_int_equal(usage_reported_bytes(domain_usage(b->users[0])), bed_walk(b, 0, "").bytes);
+    assert_int_equal(usage_reported_files(domain_usage(b->users[0])), bed_walk(b, 0, "").files);
+}
+
 struct writer {
     struct bed *b;
     unsigned who;
@@ -256,6 +356,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_empty_home_is_clean_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(one_recount_of_a_domain_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_recount_says_so_and_leaves_a_stale_domain_stale, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_recounts_run_at_once_with_progress_and_are_cancelled, setup, teardown),
+        cmocka_unit_test_setup_teardown(with_one_at_a_time_the_second_waits_and_can_be_cancelled_waiting, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(two_domains_of_one_tree_are_recounted_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_adjustment_during_the_first_count_is_taken_and_goes_with_its_end, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(counters_are_exact_while_four_writers_work_and_recounts_run, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cold_ledger_becomes_exact_while_four_writers_work, setup, teardown),
     };

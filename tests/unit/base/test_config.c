@@ -107,7 +107,8 @@ static void nothing_given_means_the_fallbacks(void **state)
           "\"telemetry\":{\"bind_port\":10000,\"bind_address\":\"127.0.0.1\"},"
           "\"mfa\":{\"totp\":[{\"name\":\"Default\",\"issuer\":\"Tally\",\"algo\":\"sha1\"}]},"
           "\"vfs\":{\"mount\":\"/srv/tally/homes\",\"in_place\":false,\"passthrough\":true,\"max_open_files\":262144},"
-          "\"ledger\":{\"stale_growth\":\"allow\",\"recount_threads\":0},"
+          "\"ledger\":{\"stale_growth\":\"allow\",\"recounts\":2,\"recount_threads\":0,"
+          "\"recount_rate\":0,\"recounts_idle\":false},"
           "\"watcher\":{\"mode\":\"auto\",\"max_watches\":0,\"recount_every\":60}}");
     const struct sftpd_binding *sftp = b->c.sftpd.bindings.v;
     assert_int_equal(sftp[0].port, 2022);

@@ -20,7 +20,9 @@ struct bed {
 
 static struct ledger *open_ledger(const char *dir, bool refuse_stale, bool unlimited)
 {
-    const struct ledger_options o = { .state_dir = dir, .refuse_stale_growth = refuse_stale, .unlimited = unlimited };
+    const struct ledger_options o = { .state_dir = dir,
+                                      .refuse_stale_growth = refuse_stale,
+                                      .track = unlimited ? TRACK_NONE : TRACK_ALL };
     struct ledger *l = NULL;
 
     assert_int_equal(ledger_open(&o, &l), 0);
