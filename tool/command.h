@@ -13,6 +13,7 @@ enum words {
     WORDS_ADMINS,
     WORDS_KEYS,
     WORDS_CONNECTIONS,
+    WORDS_HOSTS,
     WORDS_FILES,
     WORDS_SHELLS,
     WORDS_FIELDS
@@ -48,5 +49,7 @@ command_fn on_status, on_check, on_backup, on_restore, on_import, on_usage, on_t
 command_fn on_users_list, on_users_show, on_users_add, on_users_set, on_users_remove;
 command_fn on_folders_list, on_folders_show, on_folders_add, on_folders_set, on_folders_remove;
 command_fn on_admins_list, on_admins_show, on_admins_add, on_admins_set, on_admins_remove;
+command_fn on_keys_list, on_keys_show, on_keys_add, on_keys_set, on_keys_remove;
+command_fn on_defender_list, on_defender_unban;
 command_fn on_connections_list, on_connections_close;
 command_fn on_completion, on_complete, on_manual;

@@ -81,11 +81,11 @@ static bool is_plain(const char *name)
 }
 
 /* stderr is silent while the server is asked. */
-static struct json_object *ask(struct tool *t, const char *noun)
+static struct json_object *ask(struct tool *t, const char *noun, const char *part)
 {
     struct json_object *list = NULL;
     char query[32];
-    const struct call call = { .method = "GET", .path = { noun }, .query = query };
+    const struct call call = { .method = "GET", .path = { noun, part }, .query = query };
     int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
     int stderr_before = dup(STDERR_FILENO);
 
@@ -103,13 +103,14 @@ static struct json_object *ask(struct tool *t, const char *noun)
 
 static const struct {
     enum words words;
-    const char *noun, *key, *means;
+    const char *noun, *part, *key, *means;
 } name_rows[] = {
-    { WORDS_USERS, "users", "username", "description" },
-    { WORDS_FOLDERS, "folders", "name", "description" },
-    { WORDS_ADMINS, "admins", "username", "description" },
-    { WORDS_KEYS, "apikeys", "id", "name" },
-    { WORDS_CONNECTIONS, "connections", "connection_id", "username" },
+    { WORDS_USERS, "users", NULL, "username", "description" },
+    { WORDS_FOLDERS, "folders", NULL, "name", "description" },
+    { WORDS_ADMINS, "admins", NULL, "username", "description" },
+    { WORDS_KEYS, "apikeys", NULL, "id", "name" },
+    { WORDS_CONNECTIONS, "connections", NULL, "connection_id", "username" },
+    { WORDS_HOSTS, "defender", "hosts", "ip", "ban_time" },
 };
 
 static void offer_names(struct tool *t, enum words words, const char *typed)
@@ -117,7 +118,7 @@ static void offer_names(struct tool *t, enum words words, const char *typed)
     for (size_t i = 0; i < ARRAY_SIZE(name_rows); i++) {
         if (name_rows[i].words != words)
             continue;
-        struct json_object *list = ask(t, name_rows[i].noun);
+        struct json_object *list = ask(t, name_rows[i].noun, name_rows[i].part);
         for (size_t k = 0; list != NULL && k < json_object_array_length(list); k++) {
             struct json_object *entry = json_object_array_get_idx(list, k);
             const char *name = json_text(entry, name_rows[i].key);

@@ -1,4 +1,4 @@
-/* The rows of users, folders and administrators: columns, and what is not given when one is made. */
+/* The rows of users, folders, administrators and API keys: columns, and what is not given when one is made. */
 #include <string.h>
 
 #include "tool/command.h"
@@ -64,8 +64,11 @@ static int user_prepare(struct json_object *body)
 
 static const struct entity users = {
     .noun = "users",
+    .command = "users",
     .one = "user",
     .key = "username",
+    .made_by = "username",
+    .remark = " Files stay on the disk.",
     .of = OF_USERS,
     .columns = user_columns,
     .columns_n = ARRAY_SIZE(user_columns),
@@ -94,8 +97,11 @@ static void folder_row(struct json_object *f, const char **cells, char (*numbers
 
 static const struct entity folders = {
     .noun = "folders",
+    .command = "folders",
     .one = "folder",
     .key = "name",
+    .made_by = "name",
+    .remark = " Files stay on the disk.",
     .of = OF_FOLDERS,
     .columns = folder_columns,
     .columns_n = ARRAY_SIZE(folder_columns),
@@ -142,13 +148,72 @@ static int admin_prepare(struct json_object *body)
 
 static const struct entity admins = {
     .noun = "admins",
+    .command = "admins",
     .one = "administrator",
     .key = "username",
+    .made_by = "username",
+    .remark = "",
     .of = OF_ADMINS,
     .columns = admin_columns,
     .columns_n = ARRAY_SIZE(admin_columns),
     .row = admin_row,
     .prepare = admin_prepare,
+};
+
+/* ---- API keys ---- */
+
+static const struct column key_columns[] = {
+    { "ID", 0, 8, 0, 0 },      { "NAME", 0, 8, 1, 0 },     { "FOR", 0, 6, 2, 0 },
+    { "EXPIRES", 0, 0, 3, 0 }, { "LAST USE", 0, 0, 4, 0 },
+};
+
+/* "administrator bob", "any user" */
+static const char *whose(struct json_object *k, char *to)
+{
+    bool is_admin = json_number(k, "scope", 0) == 1;
+    const char *name = json_text(k, is_admin ? "admin" : "user");
+
+    snprintf(to, TEXT_NUMBER_MAX, "%s%s%.30s", name == NULL || name[0] == '\0' ? "any " : "",
+             is_admin ? "administrator " : "user ", name ? name : "");
+    return to;
+}
+
+static void key_row(struct json_object *k, const char **cells, char (*numbers)[TEXT_NUMBER_MAX])
+{
+    cells[0] = json_text(k, "id");
+    cells[1] = json_text(k, "name");
+    cells[2] = whose(k, numbers[2]);
+    cells[3] = text_time(numbers[3], json_number(k, "expires_at", 0));
+    cells[4] = text_time(numbers[4], json_number(k, "last_use_at", 0));
+}
+
+static int key_prepare(struct json_object *body)
+{
+    if (json_member(body, "scope") == NULL)
+        json_object_object_add(body, "scope", json_object_new_int(json_member(body, "user") != NULL ? 2 : 1));
+    return TOOL_OK;
+}
+
+static void key_say(struct json_object *made)
+{
+    const char *key = json_text(made, "key");
+
+    printf("%s\nThis is the key; it is not shown again.\n", key ? key : "?");
+}
+
+static const struct entity keys = {
+    .noun = "apikeys",
+    .command = "keys",
+    .one = "API key",
+    .key = "id",
+    .made_by = "name",
+    .remark = " Who uses it is refused at once.",
+    .of = OF_KEYS,
+    .columns = key_columns,
+    .columns_n = ARRAY_SIZE(key_columns),
+    .row = key_row,
+    .prepare = key_prepare,
+    .say_made = key_say,
 };
 
 /* ---- the commands: a verb of a noun ---- */
@@ -163,3 +228,4 @@ static const struct entity admins = {
 VERBS(users)
 VERBS(folders)
 VERBS(admins)
+VERBS(keys)

@@ -157,7 +157,7 @@ int entity_show(struct tool *t, const struct entity *e)
         return status;
     int r = client_call(t->client, &call, &o);
     if (r == -ENOENT)
-        return tool_fail(TOOL_REFUSED, "there is no %s \"%s\"; tally %s lists them", e->one, t->args[0], e->noun);
+        return tool_fail(TOOL_REFUSED, "there is no %s \"%s\"; tally %s lists them", e->one, t->args[0], e->command);
     if (r < 0)
         return tool_failed(t, r);
     entity_print(t, o, e->of);
@@ -182,7 +182,7 @@ int entity_add(struct tool *t, const struct entity *e)
     CLEANUP(json_put_p) struct json_object *made = NULL;
     struct call call = { .method = "POST", .path = { e->noun }, .body = body };
 
-    json_object_object_add(body, e->key, json_object_new_string(t->args[0]));
+    json_object_object_add(body, e->made_by, json_object_new_string(t->args[0]));
     int status = assign_all(t, e, none, body);
     if (status == TOOL_OK && e->prepare != NULL)
         status = e->prepare(body);
@@ -193,11 +193,13 @@ int entity_add(struct tool *t, const struct entity *e)
     int r = client_call(t->client, &call, &made);
     if (r == -EEXIST)
         return tool_fail(TOOL_REFUSED, "there is a %s \"%s\" already; tally %s set changes it", e->one, t->args[0],
-                         e->noun);
+                         e->command);
     if (r < 0)
         return tool_failed(t, r);
     if (t->options.json)
         tool_print_json(t, made);
+    else if (e->say_made != NULL)
+        e->say_made(made);
     else
         printf("%s \"%s\" made\n", e->one, t->args[0]);
     return TOOL_OK;
@@ -243,7 +245,7 @@ int entity_set(struct tool *t, const struct entity *e)
         return status;
     int r = client_call(t->client, &call, &now);
     if (r == -ENOENT)
-        return tool_fail(TOOL_REFUSED, "there is no %s \"%s\"; tally %s lists them", e->one, t->args[0], e->noun);
+        return tool_fail(TOOL_REFUSED, "there is no %s \"%s\"; tally %s lists them", e->one, t->args[0], e->command);
     if (r < 0)
         return tool_failed(t, r);
     status = set_with(t, e, now);
@@ -259,11 +261,11 @@ int entity_remove(struct tool *t, const struct entity *e)
 
     if (status != TOOL_OK)
         return status;
-    if (!tool_confirms(t, "Remove the %s \"%s\"? Files stay on the disk.", e->one, t->args[0]))
+    if (!tool_confirms(t, "Remove the %s \"%s\"?%s", e->one, t->args[0], e->remark))
         return tool_fail(TOOL_REFUSED, "nothing was removed");
     int r = client_call(t->client, &call, NULL);
     if (r == -ENOENT)
-        return tool_fail(TOOL_REFUSED, "there is no %s \"%s\"; tally %s lists them", e->one, t->args[0], e->noun);
+        return tool_fail(TOOL_REFUSED, "there is no %s \"%s\"; tally %s lists them", e->one, t->args[0], e->command);
     if (r < 0)
         return tool_failed(t, r);
     if (!t->options.json)

@@ -4,15 +4,19 @@
 #include "tool/tool.h"
 
 struct entity {
-    const char *noun; /* of the API and of the command line: "users" */
-    const char *one;  /* "user" */
-    const char *key;  /* the member that names it: "username" */
-    unsigned of;      /* enum member_of */
+    const char *noun;    /* of the API: "apikeys" */
+    const char *command; /* of the command line: "keys" */
+    const char *one;     /* "API key" */
+    const char *key;     /* the member that names it in paths: "id" */
+    const char *made_by; /* the member that the first word of `add` is: "name" */
+    const char *remark;  /* behind the question whether to remove it, with a blank before it, or "" */
+    unsigned of;         /* enum member_of */
     const struct column *columns;
     size_t columns_n;
     void (*row)(struct json_object *entry, const char **cells, char (*numbers)[TEXT_NUMBER_MAX]);
-    int (*prepare)(struct json_object *body); /* what is not given when one is made; may be NULL */
-    bool keeps_includes;                      /* PUT drops virtual_folders that it does not name */
+    int (*prepare)(struct json_object *body);   /* what is not given when one is made; may be NULL */
+    void (*say_made)(struct json_object *made); /* what a person must know of it; may be NULL */
+    bool keeps_includes;                        /* PUT drops virtual_folders that it does not name */
 };
 
 int entity_list(struct tool *t, const struct entity *e) MUST_CHECK;

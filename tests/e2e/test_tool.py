@@ -65,6 +65,24 @@ def test_folders_and_administrators_are_made_shown_changed_and_removed(tally, to
     tool("admins", "remove", "adm1")
 
 
+def test_an_api_key_is_made_used_shown_and_removed(tally, tool):
+    tool("admins", "add", "keeper", "password=-", "permissions=view_users", "filters.allow_api_key_auth=on", input="secret\n")
+    made = json.loads(tool("keys", "add", "monitoring", "admin=keeper", "expires_at=2099-12-31", "--json"))
+    key, key_id = made["key"], made["key"].split(".")[0]
+    assert run("--url", tally.api_url, "--api-key", key, "users").returncode == OK
+    assert run("--url", tally.api_url, "--api-key", key, "status").returncode == NOT_PERMITTED
+    shown = tool("keys", "show", key_id)
+    assert "monitoring" in shown and "2099-12-31" in shown and key not in shown
+    assert "administrator keeper" in tool("keys")
+    tool("keys", "set", key_id, "expires_at=2020-01-01", "description=old")
+    r = run("--url", tally.api_url, "--api-key", key, "users")
+    assert r.returncode == NOT_PERMITTED and "API key" in r.stderr
+    tool("keys", "remove", key_id)
+    assert "no API key" in tool("keys", "remove", key_id, expect=REFUSED)
+    assert tool("keys", "add", "other", "user=nobody", expect=REFUSED)
+    tool("admins", "remove", "keeper")
+
+
 @pytest.mark.parametrize(
     "args, status, words",
     [

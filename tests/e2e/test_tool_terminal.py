@@ -188,6 +188,18 @@ def test_names_are_one_segment_of_the_path_whatever_is_in_them(stub):
                                             "/users/%C3%BC", "/users/%252F"]
 
 
+def test_banned_addresses_are_listed_and_let_in_again(stub):
+    hosts = [{"id": "3139322e302e322e37", "ip": "192.0.2.7", "ban_time": "2026-11-25T10:00:00Z"},
+             {"id": "3a3a31", "ip": "::1", "score": 3}]
+    server = stub({"/defender/hosts": hosts, "/defender/hosts/3139322e302e322e37": {"message": "OK"}})
+    lines = run(*at(server), "defender").stdout.splitlines()
+    assert lines[1].split() == ["192.0.2.7", "2026-11-25T10:00:00Z"] and lines[2].split() == ["::1", "3"]
+    assert run(*at(server), "defender", "unban", "192.0.2.7").returncode == OK
+    r = run(*at(server), "defender", "unban", "192.0.2.8")
+    assert r.returncode == REFUSED and "neither banned nor watched" in r.stderr
+    assert run(*at(server), "defender", "unban", "x" * 100).returncode == 2
+
+
 # -- recount
 
 
