@@ -90,6 +90,11 @@ static int real_fstatat(int dir, const char *name, struct stat *ret, int flags)
     return CALL_AGAIN(fstatat(dir, name, ret, name[0] == '\0' ? flags | AT_EMPTY_PATH : flags));
 }
 
+static int real_statx(int fd, unsigned mask, struct statx *ret)
+{
+    return statx(fd, "", AT_EMPTY_PATH, mask, ret) < 0 ? -errno : 0;
+}
+
 static int real_fstatfs(int fd, struct statfs *ret)
 {
     return CALL_AGAIN(fstatfs(fd, ret));
@@ -267,6 +272,7 @@ const struct sys sys_real = {
     .unlinkat = real_unlinkat,
     .renameat2 = real_renameat2,
     .fstatat = real_fstatat,
+    .statx = real_statx,
     .fstatfs = real_fstatfs,
     .fchmodat = real_fchmodat,
     .fchownat = real_fchownat,

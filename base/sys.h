@@ -35,6 +35,7 @@ struct sys {
     int (*renameat2)(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
     /* attributes */
     int (*fstatat)(int dir, const char *name, struct stat *ret, int flags); /* name "" with AT_EMPTY_PATH: the fd */
+    int (*statx)(int fd, unsigned mask, struct statx *ret);                 /* of a descriptor, O_PATH too */
     int (*fstatfs)(int fd, struct statfs *ret);
     int (*fchmodat)(int dir, const char *name, mode_t mode); /* name "": the descriptor, also an O_PATH one */
     int (*fchownat)(int dir, const char *name, uid_t uid, gid_t gid, int flags);

@@ -19,6 +19,18 @@ int attr_get(struct vfs *v, uint64_t id, struct stat *ret)
     return r < 0 ? r : node_stat(v, &n, ret);
 }
 
+int attr_statx(struct vfs *v, uint64_t id, unsigned mask, struct statx *ret)
+{
+    CLEANUP(node_put) struct node n = NODE_EMPTY;
+    int r = node_get_real(v, id, &n);
+
+    if (r == 0)
+        r = sys->statx(n.fd, mask, ret);
+    if (r == 0)
+        ret->stx_ino = node_ino(n.id);
+    return r;
+}
+
 static int set_mode(const struct node *n, const struct stat *st)
 {
     return sys->fchmodat(n->fd, "", st->st_mode & 07777);
@@ -65,8 +77,8 @@ static int set_all(struct call *c, const struct node *n, const struct stat *st, 
         r = file_truncate(c->vfs, n, (uint64_t)st->st_size);
     }
     if (r == 0 && (what & SET_KILL) && !n->rec.is_dir)
-        r = file_kill_privileges(n->fd);
-    if (r == 0 && (what & SET_OWNER))
+        r = file_kill_privileges(n->fd, &c->who);
+    if (r == 0 && (what & SET_OWNER || (what & ~FUSE_SET_ATTR_CTIME) == 0)) /* chown(-1, -1) takes set-id bits, too */
         r = set_owner(n, st, what);
     if (r == 0 && (what & FUSE_SET_ATTR_MODE))
         r = set_mode(n, st);
@@ -247,6 +259,8 @@ int xattr_set(struct call *c, uint64_t id, const char *name, const void *value, 
         r = node_get_real(c->vfs, id, &n);
     if (r == 0)
         r = sys->setxattr(n.fd, name, value, len, flags);
+    if (r == 0 && strcmp(name, "system.posix_acl_access") == 0)
+        r = file_kill_setgid(n.fd, &c->who);
     if (r == 0)
         others_tell(c->vfs, &n);
     return r;

@@ -10,6 +10,8 @@
 #include "vfs/node.h"
 
 int attr_get(struct vfs *v, uint64_t node, struct stat *ret) MUST_CHECK;
+/* attr_statx - what stat has no member for, the time of birth. -EPERM: no backing inode. */
+int attr_statx(struct vfs *v, uint64_t node, unsigned mask, struct statx *ret) MUST_CHECK;
 int attr_set(struct call *c, uint64_t node, const struct stat *st, int what, struct stat *ret) MUST_CHECK;
 
 /* attr_statfs - the smaller of what the quota and the disk still allow. */

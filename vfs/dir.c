@@ -326,7 +326,7 @@ void name_lost(struct vfs *v, struct node *child)
         return domain_mark_stale(tree_owner(child->rec.tree));
     if (S_ISDIR(st.st_mode)) {
         settle_gone_locked(v->ledger, child->slot);
-        fd_cache_drop(v->fds, child->slot);
+        child->is_pinned = true;
     } else if (st.st_nlink == 0) {
         record_pin_locked(v->ledger, child->slot);
         settle_gone_locked(v->ledger, child->slot);

@@ -16,6 +16,7 @@
 #include "vfs/file_table.h"
 #include "vfs/journal.h"
 #include "vfs/notices.h"
+#include "vfs/process.h"
 #include "vfs/transport.h"
 
 enum { COPY_AT_ONCE = 64 << 20 };
@@ -71,7 +72,9 @@ static int grow_begin(struct grow *g, struct vfs *v, uint64_t node, int fd, slot
 
 static int grow_take(struct grow *g, uint64_t bytes, uint64_t least)
 {
-    return reservation_take(g->at.room, (struct charge){ .bytes = bytes }, least, &g->rsv);
+    int r = reservation_take(g->at.room, (struct charge){ .bytes = bytes }, least, &g->rsv);
+
+    return r == -EOVERFLOW ? -EFBIG : r; /* more than any counter holds */
 }
 
 static void grow_end(struct grow *g)
@@ -214,6 +217,45 @@ ssize_t file_write(struct call *c, const struct file *f, const void *buf, size_t
     return n;
 }
 
+/* ---- set-id bits ------------------------------------------------------------------------------------------------ */
+
+/* As a local file system decides (setattr_should_drop_suidgid): sgid without group execution is a mark of old mandatory
+ * locks, and stays with members of the group. */
+static int privileges_drop(int fd, const struct stat *st, const struct caller *who)
+{
+    mode_t kill = st->st_mode & S_ISUID;
+
+    if ((st->st_mode & S_ISGID) && ((st->st_mode & S_IXGRP) || !process_keeps_setgid(who, st->st_gid)))
+        kill |= S_ISGID;
+    return kill == 0 ? 0 : sys->fchmodat(fd, "", (st->st_mode & 07777) & ~kill);
+}
+
+int file_kill_privileges(int fd, const struct caller *who)
+{
+    struct stat st;
+    int r = sys->fstatat(fd, "", &st, AT_EMPTY_PATH);
+
+    return r < 0 ? r : privileges_drop(fd, &st, who);
+}
+
+int file_kill_setgid(int fd, const struct caller *who)
+{
+    struct stat st;
+    int r = sys->fstatat(fd, "", &st, AT_EMPTY_PATH);
+
+    if (r < 0 || (st.st_mode & S_ISGID) == 0 || process_keeps_setgid(who, st.st_gid))
+        return r;
+    return sys->fchmodat(fd, "", (st.st_mode & 07777) & ~(mode_t)S_ISGID);
+}
+
+/* For requests that do not say whether the caller may keep them. */
+static int grow_drops_privileges(const struct grow *g, const struct caller *who)
+{
+    if ((g->st.st_mode & (S_ISUID | S_ISGID)) == 0 || process_keeps_setid(who))
+        return 0;
+    return privileges_drop(g->fd, &g->st, who);
+}
+
 /* ---- the others ------------------------------------------------------------------------------------------------- */
 
 static int truncate_fd(struct vfs *v, uint64_t node, int fd, uint64_t size)
@@ -244,9 +286,9 @@ int file_truncate(struct vfs *v, const struct node *n, uint64_t size)
     return fd < 0 ? fd : truncate_fd(v, n->id, fd, size);
 }
 
-int file_fallocate(struct vfs *v, const struct file *f, int mode, uint64_t off, uint64_t len)
+int file_fallocate(struct call *c, const struct file *f, int mode, uint64_t off, uint64_t len)
 {
-    CLEANUP(inode_fd_put) struct inode_fd opened = inode_fd(v, f->inode, true);
+    CLEANUP(inode_fd_put) struct inode_fd opened = inode_fd(c->vfs, f->inode, true);
     int fd = opened.fd;
     struct grow g;
 
@@ -256,15 +298,16 @@ int file_fallocate(struct vfs *v, const struct file *f, int mode, uint64_t off, 
         return -EOPNOTSUPP; /* others move bytes about; the kernel's FUSE lets none of them through */
     if (len == 0 || is_past_the_end(off, len))
         return len == 0 ? -EINVAL : -EFBIG;
-    int r = grow_begin(&g, v, f->node, fd, SLOT_NONE);
+    int r = grow_begin(&g, c->vfs, f->node, fd, SLOT_NONE);
     if (r < 0)
         return r;
     struct growth want = growth((uint64_t)g.st.st_size, off, off + len);
-    if ((mode & FALLOC_FL_KEEP_SIZE) == 0)
+    r = grow_drops_privileges(&g, &c->who);
+    if (r == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0)
         r = grow_take(&g, want.bytes, want.bytes);
     if (r == 0)
         r = sys->fallocate(fd, mode, off, len);
-    grow_tell(v, &g, f->node);
+    grow_tell(c->vfs, &g, f->node);
     return r;
 }
 
@@ -286,20 +329,21 @@ static ssize_t copy_grown(struct grow *g, int from, uint64_t from_off, uint64_t 
     return sys->copy_file_range(from, from_off, g->fd, to_off, len - (want.bytes - g->rsv.held.bytes));
 }
 
-ssize_t file_copy_range(struct vfs *v, const struct file *from, uint64_t from_off, const struct file *to,
+ssize_t file_copy_range(struct call *c, const struct file *from, uint64_t from_off, const struct file *to,
                         uint64_t to_off, size_t len)
 {
-    CLEANUP(inode_fd_put) struct inode_fd from_fd = inode_fd(v, from->inode, false);
-    CLEANUP(inode_fd_put) struct inode_fd to_fd = inode_fd(v, to->inode, true);
+    CLEANUP(inode_fd_put) struct inode_fd from_fd = inode_fd(c->vfs, from->inode, false);
+    CLEANUP(inode_fd_put) struct inode_fd to_fd = inode_fd(c->vfs, to->inode, true);
     struct grow g;
 
     if (from_fd.fd < 0 || to_fd.fd < 0)
         return MIN(from_fd.fd, to_fd.fd);
-    int r = grow_begin(&g, v, to->node, to_fd.fd, node_slot(from->node));
+    int r = grow_begin(&g, c->vfs, to->node, to_fd.fd, node_slot(from->node));
     if (r < 0)
         return r;
-    ssize_t n = copy_grown(&g, from_fd.fd, from_off, to_off, len);
-    grow_tell(v, &g, to->node);
+    r = grow_drops_privileges(&g, &c->who);
+    ssize_t n = r < 0 ? r : copy_grown(&g, from_fd.fd, from_off, to_off, len);
+    grow_tell(c->vfs, &g, to->node);
     return n;
 }
 
@@ -322,15 +366,4 @@ int file_fsync(struct vfs *v, const struct file *f, bool data_only)
     CLEANUP(inode_fd_put) struct inode_fd fd = inode_fd(v, f->inode, false);
 
     return fd.fd < 0 ? fd.fd : sys->fsync(fd.fd, data_only);
-}
-
-int file_kill_privileges(int fd)
-{
-    struct stat st;
-    int r = sys->fstatat(fd, "", &st, AT_EMPTY_PATH);
-    mode_t kill = S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0);
-
-    if (r < 0 || (st.st_mode & kill) == 0)
-        return r;
-    return sys->fchmodat(fd, "", (st.st_mode & 07777) & ~kill);
 }

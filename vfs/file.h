@@ -68,8 +68,8 @@ void file_release(struct vfs *v, uint64_t fh);
 
 ssize_t file_read(struct vfs *v, const struct file *f, void *buf, size_t len, uint64_t off);
 ssize_t file_write(struct call *c, const struct file *f, const void *buf, size_t len, uint64_t off, uint32_t flags);
-int file_fallocate(struct vfs *v, const struct file *f, int mode, uint64_t off, uint64_t len);
-ssize_t file_copy_range(struct vfs *v, const struct file *from, uint64_t from_off, const struct file *to,
+int file_fallocate(struct call *c, const struct file *f, int mode, uint64_t off, uint64_t len);
+ssize_t file_copy_range(struct call *c, const struct file *from, uint64_t from_off, const struct file *to,
                         uint64_t to_off, size_t len);
 int64_t file_lseek(struct vfs *v, const struct file *f, int64_t off, int whence);
 int file_fsync(struct vfs *v, const struct file *f, bool data_only);
@@ -77,6 +77,7 @@ int file_fsync(struct vfs *v, const struct file *f, bool data_only);
 /* file_truncate - by node, open or not. */
 int file_truncate(struct vfs *v, const struct node *n, uint64_t size);
 
-/* file_kill_privileges - takes suid, and sgid of what a group may execute, from a file that was changed by somebody
- * who may not keep them. */
-int file_kill_privileges(int fd);
+/* file_kill_privileges - takes suid and sgid from a file that was changed by somebody who may not keep them (the kernel
+ * says who). file_kill_setgid - of a file that got an ACL: only sgid, and only if the caller may not keep it. */
+int file_kill_privileges(int fd, const struct caller *who);
+int file_kill_setgid(int fd, const struct caller *who);

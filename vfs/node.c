@@ -5,6 +5,26 @@
 
 #include <string.h>
 
+#include "vfs/pins.h"
+
+static int node_fd(struct vfs *v, struct node *n)
+{
+    if (n->rec.tree == NULL)
+        return -ESTALE;
+    if (fd_cache_find(v->fds, n->slot, n->rec.generation, &n->ref))
+        return 0;
+    int fd = record_open_fd(v->ledger, n->slot, n->rec.generation, O_PATH | O_NOFOLLOW);
+    if (fd < 0)
+        return fd;
+    fd_cache_add(v->fds, n->slot, n->rec.generation, fd, &n->ref);
+    return 0;
+}
+
+static int node_of_pin(struct vfs *v, struct node *n)
+{
+    return pin_find(v, n->slot, node_generation(n->id), n) && n->rec.tree != NULL ? 0 : -ESTALE;
+}
+
 int node_get(struct vfs *v, uint64_t id, struct node *ret)
 {
     struct node n = NODE_EMPTY;
@@ -18,17 +38,12 @@ int node_get(struct vfs *v, uint64_t id, struct node *ret)
         return 0;
     }
     n.kind = NODE_IS_REAL;
-    if (!record_view(v->ledger, n.slot, node_generation(id), &n.rec) || n.rec.tree == NULL)
-        return -ESTALE;
-    if (!place_find(v, n.rec.tree, node_view(id), &n.at))
-        return -ESTALE;
-    if (!fd_cache_find(v->fds, n.slot, n.rec.generation, &n.ref)) {
-        int fd = record_open_fd(v->ledger, n.slot, n.rec.generation, O_PATH | O_NOFOLLOW);
-        if (fd < 0) {
-            place_done(&n.at);
-            return fd;
-        }
-        fd_cache_add(v->fds, n.slot, n.rec.generation, fd, &n.ref);
+    int r = record_view(v->ledger, n.slot, node_generation(id), &n.rec) ? node_fd(v, &n) : node_of_pin(v, &n);
+    if (r == 0 && !place_find(v, n.rec.tree, node_view(id), &n.at))
+        r = -ESTALE;
+    if (r < 0) {
+        fd_ref_put(&n.ref);
+        return r;
     }
     n.fd = n.ref.fd;
     *ret = n;

@@ -82,6 +82,9 @@ const struct fuse_lowlevel_ops op_table = {
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
     .tmpfile = vop_tmpfile,
 #endif
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+    .statx = vop_statx,
+#endif
     .open = vop_open,
     .read = vop_read,
     .write = vop_write,

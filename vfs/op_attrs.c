@@ -17,6 +17,20 @@ void vop_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ANSWER(c, fuse_reply_attr(req, &st, KEEP_LONG_S));
 }
 
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+void vop_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi)
+{
+    struct statx x;
+    CALL(c, OP_GETATTR);
+
+    (void)flags;
+    (void)fi;
+    c.r = attr_statx(c.vfs, ino, (unsigned)mask, &x);
+    if (c.r == 0)
+        ANSWER(c, fuse_reply_statx(req, 0, &x, KEEP_LONG_S));
+}
+#endif
+
 void vop_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int what, struct fuse_file_info *fi)
 {
     struct file f;

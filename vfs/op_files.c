@@ -45,7 +45,7 @@ static int open_node(struct call *c, const struct node *n, const struct fuse_fil
     if (r == 0 && (fi->flags & O_TRUNC)) {
         transport_slow();
         if (kills_privileges(fi))
-            r = file_kill_privileges(n->fd);
+            r = file_kill_privileges(n->fd, &c->who);
         if (r == 0)
             r = file_truncate(c->vfs, n, 0);
     }
@@ -167,7 +167,7 @@ static ssize_t write_as_asked(struct call *c, const struct file *f, const char *
 {
     if (kills_privileges(fi)) {
         CLEANUP(inode_fd_put) struct inode_fd fd = inode_fd(c->vfs, f->inode, true);
-        int r = fd.fd < 0 ? fd.fd : file_kill_privileges(fd.fd);
+        int r = fd.fd < 0 ? fd.fd : file_kill_privileges(fd.fd, &c->who);
         if (r < 0)
             return r;
     }
@@ -215,7 +215,7 @@ void vop_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
     (void)ino;
     c.r = file_find_to_change(c.vfs, fi->fh, &f);
     if (c.r == 0)
-        c.r = off < 0 || len < 0 ? -EINVAL : file_fallocate(c.vfs, &f, mode, (uint64_t)off, (uint64_t)len);
+        c.r = off < 0 || len < 0 ? -EINVAL : file_fallocate(&c, &f, mode, (uint64_t)off, (uint64_t)len);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): libfuse's signature */
@@ -232,7 +232,7 @@ void vop_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct
         c.r = file_find_to_change(c.vfs, to_fi->fh, &b);
     if (c.r < 0)
         return;
-    ssize_t n = file_copy_range(c.vfs, &a, (uint64_t)from_off, &b, (uint64_t)to_off, len);
+    ssize_t n = file_copy_range(&c, &a, (uint64_t)from_off, &b, (uint64_t)to_off, len);
     c.r = (int)MIN(n, 0);
     if (n < 0)
         return;

@@ -36,6 +36,7 @@ void vop_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 
 /* op_attrs.c */
 void vop_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void vop_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi);
 void vop_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int what, struct fuse_file_info *fi);
 void vop_readlink(fuse_req_t req, fuse_ino_t ino);
 void vop_statfs(fuse_req_t req, fuse_ino_t ino);

@@ -17,6 +17,7 @@ struct pin {
     uint64_t since_ms;
     bool is_big;
     struct fd_ref ref;
+    struct record_view rec; /* as it was: for a directory, whose record is gone */
 };
 
 #define PIN_NONE ((struct pin){ .ref = { .fd = -1 } })
@@ -68,9 +69,11 @@ static void pin_end(struct vfs *v, struct pin *p)
     v->pins->n--;
     if (p->is_big)
         transport_slow(); /* the last close truncates it on disk */
-    record_lock(v->ledger, p->slot);
-    record_unpin_locked(v->ledger, p->slot, p->generation);
-    record_unlock(v->ledger, p->slot);
+    if (!p->rec.is_dir) {
+        record_lock(v->ledger, p->slot);
+        record_unpin_locked(v->ledger, p->slot, p->generation);
+        record_unlock(v->ledger, p->slot);
+    }
     fd_cache_drop(v->fds, p->slot);
     fd_ref_put(&p->ref);
 }
@@ -102,7 +105,7 @@ static void set_age(struct vfs *v, struct pin_set *s, uint64_t before_ms)
 
     mutex_lock(&s->lock);
     for (size_t w = 0; w < WAYS; w++) {
-        if (s->ways[w].slot == SLOT_NONE || s->ways[w].since_ms >= before_ms)
+        if (s->ways[w].slot == SLOT_NONE || s->ways[w].since_ms >= before_ms || s->ways[w].rec.is_dir)
             continue;
         old[n++] = s->ways[w];
         s->ways[w] = PIN_NONE;
@@ -123,7 +126,7 @@ static void pins_age(struct vfs *v)
 void pin_add(struct vfs *v, struct node *n)
 {
     struct pin_set *s = set_of(v, n->slot);
-    struct pin new = { .slot = n->slot, .generation = n->rec.generation, .ref = n->ref };
+    struct pin new = { .slot = n->slot, .generation = n->rec.generation, .ref = n->ref, .rec = n->rec };
     struct stat st;
 
     new.is_big = sys->fstatat(n->fd, "", &st, AT_EMPTY_PATH) == 0 && st.st_size > BIG_FILE;
@@ -138,6 +141,30 @@ void pin_add(struct vfs *v, struct node *n)
     mutex_unlock(&s->lock);
     pin_end(v, &old);
     pins_age(v);
+}
+
+bool pin_find(struct vfs *v, slot_t slot, uint32_t generation, struct node *ret)
+{
+    struct pin_set *s = set_of(v, slot);
+    bool found = false;
+
+    if (v->pins->n == 0)
+        return false;
+    bool cached = fd_cache_find(v->fds, slot, generation, &ret->ref);
+    mutex_lock(&s->lock);
+    for (size_t w = 0; w < WAYS && !found; w++) {
+        const struct pin *p = &s->ways[w];
+        if (p->slot != slot || p->generation != generation || !p->rec.is_dir)
+            continue;
+        ret->rec = p->rec;
+        if (!cached)
+            ret->ref = (struct fd_ref){ .fd = sys_open_beneath(p->ref.fd, ".", O_PATH | O_DIRECTORY, 0) };
+        found = ret->ref.fd >= 0;
+    }
+    mutex_unlock(&s->lock);
+    if (!found && cached)
+        fd_ref_put(&ret->ref);
+    return found;
 }
 
 void pin_forget(struct vfs *v, slot_t slot, uint32_t generation)

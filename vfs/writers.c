@@ -15,11 +15,10 @@
 #include <linux/limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/str.h"
 #include "vfs/file.h"
+#include "vfs/process.h"
 
 enum { LISTED_ROOM = 16384, STARTED_SLACK_MS = 1000 };
 
@@ -100,53 +99,11 @@ static void writer_path(struct vfs *v, const struct node *n, struct vfs_writer *
 
 /* ---- the process ------------------------------------------------------------------------------------------------ */
 
-static bool proc_read(uint32_t pid, const char *name, char *ret, size_t room)
-{
-    char path[48];
-
-    snprintf(path, sizeof path, "/proc/%u/%s", pid, name);
-    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, ret, room - 1);
-    ret[MAX(n, 0)] = '\0';
-    return n > 0;
-}
-
-/* A number that ends at a blank or the line's end. */
-static bool number_at(char *s, int64_t *ret)
-{
-    s[strcspn(s, " \n")] = '\0';
-    return str_int(s, 0, INT64_MAX, ret) == 0;
-}
-
-static uint32_t process_of(uint32_t thread)
-{
-    char status[1024];
-    char *at = proc_read(thread, "status", status, sizeof status) ? strstr(status, "\nTgid:\t") : NULL;
-    int64_t pid;
-
-    return at != NULL && number_at(at + 7, &pid) ? (uint32_t)pid : thread;
-}
-
-/* When a process started, on the wall clock; INT64_MAX: there is none. Field 22 of stat, counted behind the name. */
-static int64_t started_ms(uint32_t pid)
-{
-    char stat[1024];
-    struct timespec up;
-    char *at = proc_read(pid, "stat", stat, sizeof stat) ? strrchr(stat, ')') : NULL;
-    int64_t ticks;
-
-    for (int field = 2; at != NULL && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    if (at == NULL || !number_at(at + 1, &ticks) || clock_gettime(CLOCK_BOOTTIME, &up) < 0)
-        return INT64_MAX;
-    return sys->wall_ms() - (up.tv_sec * 1000 + up.tv_nsec / 1000000) + ticks * 1000 / sysconf(_SC_CLK_TCK);
-}
-
 static void writer_process(struct vfs_writer *w)
 {
     w->pid = process_of(w->pid);
-    if (started_ms(w->pid) > w->active_ms + STARTED_SLACK_MS ||
-        !proc_read(w->pid, "comm", w->process, sizeof w->process))
+    if (process_started_ms(w->pid) > w->active_ms + STARTED_SLACK_MS ||
+        !process_read(w->pid, "comm", w->process, sizeof w->process))
         w->process[0] = '\0';
     w->process[strcspn(w->process, "\n")] = '\0';
 }
