@@ -84,8 +84,10 @@ int scp_answer(struct scp *c)
     if (c->in.len == 0)
         return c->eof ? -ECONNABORTED : 0;
     uint8_t b = *queue_bytes(&c->in);
-    if (b == 1)
-        return memchr(queue_bytes(&c->in), '\n', c->in.len) ? -ECANCELED : 0;
+    if (b == 1) {
+        bool is_whole = c->eof || c->in.len >= SCP_LINE_MAX || memchr(queue_bytes(&c->in), '\n', c->in.len);
+        return is_whole ? -ECANCELED : 0;
+    }
     queue_pass(&c->in, 1);
     return b == 0 ? 1 : -ECONNABORTED;
 }
