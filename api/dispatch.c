@@ -151,8 +151,6 @@ static int body_parse(struct http_request *rq, void *obj)
         return r;
     if (r < 0)
         return reply_refuse(rq, 400, SAYS_ERROR, "%s", rq->why.text[0] != '\0' ? rq->why.text : "invalid JSON");
-    if (body == NULL) /* null changes nothing */
-        return 0;
     if (!json_object_is_type(body, rq->route->in_list ? json_type_array : json_type_object))
         return reply_refuse(rq, 400, SAYS_ERROR, "the body must be a JSON %s", rq->route->in_list ? "list" : "object");
     r = rq->route->in_list ? list_wrap(rq->route->in, &body) : 0;
