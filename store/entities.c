@@ -27,6 +27,21 @@ struct json_object *json_find_nocase(struct json_object *o, const char *name, bo
 
 /* ---- filesystem ---- */
 
+/* Configurations of storage that we do not have are read over, but a wrong type is a mistake of the caller's. */
+static int filesystem_configs_check(struct json_object *in, const char *name, struct why *reterr_why)
+{
+    static const char *const members[] = { "osconfig",    "s3config",   "gcsconfig", "azblobconfig",
+                                           "cryptconfig", "sftpconfig", "httpconfig" };
+    bool there;
+
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+        struct json_object *config = json_find_nocase(in, members[i], &there);
+        if (config && !json_object_is_type(config, json_type_object))
+            return why_set(reterr_why, -EINVAL, name, "must have an object as %s", members[i]);
+    }
+    return 0;
+}
+
 static int filesystem_parse(struct json_object *in, void *member, const char *name, struct why *reterr_why)
 {
     struct filesystem *f = member;
@@ -36,6 +51,9 @@ static int filesystem_parse(struct json_object *in, void *member, const char *na
         return 0;
     if (!json_object_is_type(in, json_type_object))
         return why_set(reterr_why, -EINVAL, name, "must be an object");
+    int r = filesystem_configs_check(in, name, reterr_why);
+    if (r < 0)
+        return r;
     struct json_object *provider = json_find_nocase(in, "provider", &there);
     if (!provider)
         return 0;

@@ -53,6 +53,7 @@ BAD = {
     "negative bandwidth": {"upload_bandwidth": -1},
     "negative uid": {"uid": -1},
     "cloud storage": {"filesystem": {"provider": 1}},
+    "a list as configuration": {"filesystem": {"provider": 0, "sftpconfig": []}},
     "unknown folder": {"virtual_folders": [{"name": "nowhere", "virtual_path": "/v", "quota_size": -1, "quota_files": -1}]},
     "one quota -1": {"virtual_folders": [{"name": "n", "mapped_path": "/tmp/n", "virtual_path": "/v", "quota_size": -1, "quota_files": 0}]},
     "a fraction": {"quota_size": 1.5},
