@@ -25,8 +25,7 @@ static void dump_numbers(void *arg, bool is_user, int64_t id, struct dump_usage 
 /* Sections that SFTPGo has and Tally has not are asked for by its clients: they give nothing. */
 static bool is_foreign_scope(const char *name)
 {
-    static const char *const names[] = { "groups", "api_keys", "shares",   "actions",
-                                         "rules",  "roles",    "ip_lists", "configs" };
+    static const char *const names[] = { "groups", "shares", "actions", "rules", "roles", "ip_lists", "configs" };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (strcmp(names[i], name) == 0)
@@ -170,6 +169,7 @@ static int restore_reply(struct strbuf *out, const struct restore *done)
         .users = counts_of(done, DUMP_USERS),
         .folders = counts_of(done, DUMP_FOLDERS),
         .admins = counts_of(done, DUMP_ADMINS),
+        .api_keys = counts_of(done, DUMP_API_KEYS),
         .left_out_total = (int64_t)done->left_out_total,
         .left_out = { .v = v, .n = done->left_out_n },
     };

@@ -103,7 +103,7 @@ static int secret_take(struct http_request *rq, const struct secret *from, const
     return secret_seal(from->payload, owner, &to->secret);
 }
 
-static int protocols_take(struct http_request *rq, const struct strings *from, struct totp_config *to)
+static int protocols_check(struct http_request *rq, const struct strings *from)
 {
     for (size_t i = 0; i < from->n; i++) {
         bool known = false;
@@ -112,6 +112,11 @@ static int protocols_take(struct http_request *rq, const struct strings *from, s
         if (!known)
             return reply_refuse(rq, 400, SAYS_ERROR, "Validation error: protocols must be SSH, FTP or HTTP");
     }
+    return 0;
+}
+
+static int protocols_take(struct http_request *rq, const struct strings *from, struct totp_config *to)
+{
     if (from->n == 0)
         return reply_refuse(rq, 400, SAYS_ERROR, "Validation error: protocols must name at least one");
     strings_done(&to->protocols);
@@ -133,11 +138,12 @@ static int totp_apply(struct http_request *rq, const struct totp_save_in *body, 
     struct totp_config *t = account_totp(a);
     const struct totp_provider *p;
 
-    if (!body->enabled) {
+    int r = protocols_check(rq, &body->protocols);
+    if (r == 0 && !body->enabled)
         totp_config_done(t);
-        return 0;
-    }
-    int r = provider_of(rq, body->config_name, &p);
+    if (r != 0 || !body->enabled)
+        return r;
+    r = provider_of(rq, body->config_name, &p);
     if (r == 0)
         r = secret_take(rq, &body->secret, account_name(a), t);
     if (r == 0 && a->kind == HOLDER_USER)

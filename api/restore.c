@@ -28,7 +28,9 @@ static void left_out_log(const struct restore *done)
 static const struct {
     enum dump_scope scope;
     const char *name;
-} scopes[] = { { DUMP_FOLDERS, "folders" }, { DUMP_USERS, "users" }, { DUMP_ADMINS, "admins" } };
+} scopes[] = {
+    { DUMP_FOLDERS, "folders" }, { DUMP_USERS, "users" }, { DUMP_ADMINS, "admins" }, { DUMP_API_KEYS, "api_keys" }
+};
 
 int restore_run(struct store *s, const char *text, size_t len, const struct restore_request *q, struct restore *ret,
                 struct why *reterr_why)
@@ -120,7 +122,7 @@ static void tell_scope(struct apid *a, const struct restore *done, const struct 
 void restore_tell(struct apid *a, const struct restore *done, int64_t mode)
 {
     for (size_t i = 0; i < done->n; i++)
-        if (done->v[i].scope == DUMP_ADMINS && done->v[i].as != RESTORE_KEPT)
+        if (done->v[i].scope & (DUMP_ADMINS | DUMP_USERS) && done->v[i].as != RESTORE_KEPT)
             auth_changed(a->auth, done->v[i].name);
     for (size_t i = 0; i < ARRAY_SIZE(tellings); i++)
         tell_scope(a, done, &tellings[i], mode);

@@ -241,7 +241,8 @@ const struct schema status_schema = SCHEMA("ServicesStatus", struct status_shape
 #define DUMP_ROWS                                                                                                      \
     F_OBJECTS(struct dump_shape, users, .sub = &user_schema),                                                          \
         F_OBJECTS(struct dump_shape, folders, .sub = &folder_schema),                                                  \
-        F_OBJECTS(struct dump_shape, admins, .sub = &admin_schema), F_I64(struct dump_shape, version)
+        F_OBJECTS(struct dump_shape, admins, .sub = &admin_schema),                                                    \
+        F_OBJECTS(struct dump_shape, api_keys, .sub = &api_key_schema), F_I64(struct dump_shape, version)
 
 static const struct field dump_in_fields[] = { DUMP_ROWS };
 const struct schema dump_in_schema = SCHEMA("BackupData", struct dump_shape, dump_in_fields);
@@ -273,6 +274,7 @@ static const struct field restore_fields[] = {
     F_OBJECT(struct restore_shape, users, &restored_schema),
     F_OBJECT(struct restore_shape, folders, &restored_schema),
     F_OBJECT(struct restore_shape, admins, &restored_schema),
+    F_OBJECT(struct restore_shape, api_keys, &restored_schema),
     F_I64(struct restore_shape, left_out_total),
     F_OBJECTS(struct restore_shape, left_out, .sub = &left_out_schema),
 };

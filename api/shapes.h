@@ -121,7 +121,7 @@ struct status_shape {
  * these rows (store/dump.h). */
 struct dump_shape {
     char *error, *message;
-    struct objects users, folders, admins;
+    struct objects users, folders, admins, api_keys;
     int64_t version;
 };
 
@@ -135,7 +135,7 @@ struct left_out_shape {
 
 struct restore_shape {
     char *message;
-    struct restored_counts users, folders, admins;
+    struct restored_counts users, folders, admins, api_keys;
     int64_t left_out_total;
     struct objects left_out; /* struct left_out_shape */
 };

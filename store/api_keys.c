@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "store/dump_parts.h"
 #include "store/entity_parts.h"
 #include "store/password.h"
 #include "store/rows.h"
@@ -68,6 +69,22 @@ int api_key_load(struct store *s, const char *id, struct api_key *ret)
     int r = store_reader(s, &d);
 
     return r < 0 ? r : api_key_read(d, id, ret);
+}
+
+int api_keys_all(struct db *d, int (*fn)(void *arg, struct api_key *k), void *arg)
+{
+    CLEANUP(db_release) sqlite3_stmt *st = NULL;
+    int r = db_query(d, "SELECT doc FROM api_keys ORDER BY key_id", &st, "");
+
+    while (r == 0) {
+        CLEANUP(api_key_done) struct api_key k = { 0 };
+        r = schema_init(&api_key_schema, &k);
+        if (r == 0)
+            r = api_key_row(d, st, &k);
+        if (r == 0)
+            r = fn(arg, &k);
+    }
+    return r == -ENOENT ? 0 : r;
 }
 
 /* ---- in the writer ---- */
@@ -136,6 +153,25 @@ static int update_job(struct db *d, void *arg)
     return r < 0 ? r : api_key_write(d, &j->k, j->why);
 }
 
+int api_key_restore(struct db *d, struct api_key *k, bool only_add, struct why *w)
+{
+    CLEANUP(api_key_done) struct api_key old = { 0 };
+    int r = api_key_read(d, k->id, &old);
+    bool is_new = r == -ENOENT;
+
+    if (r < 0 && !is_new)
+        return r;
+    if (!is_new && only_add)
+        return RESTORE_KEPT;
+    k->updated_at_ms = sys->wall_ms();
+    if (!is_new)
+        k->created_at_ms = old.created_at_ms;
+    else if (k->created_at_ms <= 0)
+        k->created_at_ms = k->updated_at_ms;
+    r = api_key_write(d, k, w);
+    return r < 0 ? r : is_new ? RESTORE_ADDED : RESTORE_UPDATED;
+}
+
 static int use_job(struct db *d, void *arg)
 {
     struct api_key_job *j = arg;
@@ -153,7 +189,7 @@ static bool is_set(const char *s)
     return s && *s;
 }
 
-static int api_key_check(const struct api_key *k, struct why *w)
+int api_key_check(const struct api_key *k, struct why *w)
 {
     if (!is_set(k->name))
         return why_set(w, -EINVAL, "name", "is mandatory");

@@ -59,6 +59,14 @@ static int admin_dump(void *arg, struct admin *a)
     return strbuf_ok(m->out->to);
 }
 
+static int api_key_dump(void *arg, struct api_key *k)
+{
+    const struct dump *m = arg;
+
+    schema_write(&api_key_schema, k, SHOW_ALL, m->out);
+    return strbuf_ok(m->out->to);
+}
+
 static int users_dump(struct db *d, struct dump *m)
 {
     return users_all(d, user_dump, m);
@@ -74,6 +82,11 @@ static int admins_dump(struct db *d, struct dump *m)
     return admins_all(d, admin_dump, m);
 }
 
+static int api_keys_dump(struct db *d, struct dump *m)
+{
+    return api_keys_all(d, api_key_dump, m);
+}
+
 static const struct {
     const char *name;
     uint32_t scope;
@@ -83,6 +96,7 @@ static const struct {
     { "users", DUMP_USERS, users_dump },
     { "folders", DUMP_FOLDERS, folders_dump },
     { "admins", DUMP_ADMINS, admins_dump },
+    { "api_keys", DUMP_API_KEYS, api_keys_dump },
 };
 
 uint32_t dump_scope_of(const char *name)

@@ -1,5 +1,6 @@
 /* Dumps: the whole store as one JSON document, and back. The form is SFTPGo's (contract/rest.md §5.2): written as
- * version 10, read from versions 8 to 17 as far as users, folders and administrators go.
+ * version 10, read from versions 8 to 17 as far as users, folders, administrators and API keys
+ * go.
  *
  * A restore is one transaction: with one invalid object nothing changes. What a dump has and Tally has not (groups,
  * roles, shares, members of later versions) is never lost silently: it is listed in the result, object by object.
@@ -24,7 +25,8 @@ enum dump_scope {
     DUMP_USERS = 1 << 0,
     DUMP_FOLDERS = 1 << 1,
     DUMP_ADMINS = 1 << 2,
-    DUMP_ALL = DUMP_USERS | DUMP_FOLDERS | DUMP_ADMINS,
+    DUMP_API_KEYS = 1 << 3,
+    DUMP_ALL = (1 << 4) - 1,
 };
 
 /* Live numbers of a user or folder, for those who know them. */
@@ -46,7 +48,7 @@ enum restored_as { RESTORE_KEPT, RESTORE_ADDED, RESTORE_UPDATED };
 struct restored {
     enum dump_scope scope; /* one of them */
     enum restored_as as;
-    int64_t id;
+    int64_t id; /* of an API key 0 */
     char *name;
     bool is_limited; /* a user with a quota */
 };
@@ -60,7 +62,7 @@ struct left_out {
 };
 
 struct restore {
-    struct restored *v; /* folders, then users, then administrators */
+    struct restored *v; /* folders, users, administrators, API keys */
     size_t n;
     struct left_out *left_out; /* at most RESTORE_LISTED_MAX */
     size_t left_out_n;

@@ -11,6 +11,8 @@
 #include "store/dump_parts.h"
 #include "store/entity_parts.h"
 #include "store/rules.h"
+#include "store/secret.h"
+#include "store/totp.h"
 
 enum { PLACE_MAX = 256 };
 
@@ -204,7 +206,6 @@ int report_members(struct restore *r, const char *section, const char *name, con
 static const char *const foreign_sections[][2] = {
     { "groups", "Tally has no groups" },
     { "roles", "Tally has no roles" },
-    { "api_keys", "this version of Tally does not restore API keys" },
     { "shares", "Tally has no shares" },
     { "event_actions", "Tally has no event actions" },
     { "event_rules", "Tally has no event rules" },
@@ -247,6 +248,39 @@ int report_foreign(struct restore *r, const char *section, struct json_object *i
         const char *name = object_name(json_object_array_get_idx(in, i));
         snprintf(place, sizeof(place), "[%zu]", i);
         result = report_add(r, section, name ? name : place, NULL, "%s", section_reason(section));
+    }
+    return result;
+}
+
+/* ---- secrets ---- */
+
+static bool is_readable(const struct secret *s)
+{
+    CLEANUP(secret_text_free) char *text = NULL;
+
+    return secret_open(s, &text) == 0;
+}
+
+/* SFTPGo seals them in its own way. Without this the holder could never log in again. */
+int secrets_drop(struct restore *r, const char *section, const char *name, struct totp_config *totp,
+                 struct objects *codes)
+{
+    const struct recovery_code *v = codes->v;
+    int result = 0;
+
+    if (totp->enabled && !is_readable(&totp->secret)) {
+        result = report_add(r, section, name, "filters.totp_config",
+                            "the secret of the second factor cannot be read here: it is off until it is set up anew");
+        totp_config_done(totp);
+    }
+    for (size_t i = 0; i < codes->n; i++) {
+        if (is_readable(&v[i].secret))
+            continue;
+        if (result == 0)
+            result = report_add(r, section, name, "filters.recovery_codes",
+                                "the recovery codes cannot be read here: new ones have to be made");
+        recovery_codes_done(codes);
+        break;
     }
     return result;
 }

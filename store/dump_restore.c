@@ -2,7 +2,7 @@
  *
  *   read      JSON to entities, folders first; what Tally has not is listed and taken out     caller's thread
  *   prepare   each is checked by its own rules, plain passwords are hashed; no name twice     caller's thread
- *   apply     directories are let go, then folders, users, administrators are written         writer, one savepoint
+ *   apply     directories are let go, then folders, users, administrators, keys are written  writer, one savepoint
  *
  * Directories are let go first, because two users of a dump may have changed places: only what is claimed at the end
  * may conflict. The definition in the section "folders" wins over those that users embed. */
@@ -15,7 +15,7 @@
 #include "store/password.h"
 #include "store/rules.h"
 
-enum { SECTIONS = 3 };
+enum { SECTIONS = 4 };
 
 struct item {
     void *obj;    /* owned */
@@ -31,7 +31,7 @@ struct run {
     const struct config *config;
     const struct restore_options *o;
     struct items lists[SECTIONS];
-    struct strings skipped_folders;
+    struct strings skipped_folders, skipped_users;
     unsigned plain; /* passwords */
     struct restore *result;
     struct why *why;
@@ -41,6 +41,7 @@ static const struct section {
     const char *name;
     enum dump_scope scope;
     const struct schema *schema;
+    const char *name_member;
     size_t name_at;                                                        /* of the object's name: a char * */
     int (*drop)(struct run *run, void *obj);                               /* parts that cannot be; may be NULL */
     int (*support)(const void *obj, struct why *w);                        /* -EINVAL: storage that is not ours */
@@ -49,7 +50,7 @@ static const struct section {
     int (*apply)(struct db *d, struct run *run, void *obj, struct why *w); /* enum restored_as */
     int64_t (*id)(const void *obj);
 } sections[SECTIONS];
-enum { FOLDERS, USERS, ADMINS };
+enum { FOLDERS, USERS, ADMINS, API_KEYS };
 
 static const char *object_name(const struct section *s, const void *obj)
 {
@@ -74,6 +75,7 @@ static void run_done(struct run *run)
         free(run->lists[k].v);
     }
     strings_done(&run->skipped_folders);
+    strings_done(&run->skipped_users);
 }
 
 /* "users[3]", and the name in front of what is wrong. */
@@ -99,7 +101,7 @@ static int password_prepare(struct run *run, char **password, struct why *w)
     return password_settle(&run->config->data_provider.password_hashing, password);
 }
 
-/* Folders that the dump has and the store will not have. */
+/* Folders that the dump has and the store will not have, and secrets that cannot be read. */
 static int user_drop(struct run *run, void *obj)
 {
     struct user *u = obj;
@@ -121,6 +123,9 @@ static int user_drop(struct run *run, void *obj)
         schema_done(&virtual_folder_schema, &v[i]);
     }
     u->virtual_folders.n = kept;
+    if (r == 0)
+        r = secrets_drop(run->result, "users", u->username ? u->username : "", &u->filters.totp_config,
+                         &u->filters.recovery_codes);
     return r;
 }
 
@@ -246,6 +251,14 @@ static int64_t folder_id(const void *obj)
 
 /* ---- administrators ---- */
 
+static int admin_drop(struct run *run, void *obj)
+{
+    struct admin *a = obj;
+
+    return secrets_drop(run->result, "admins", a->username ? a->username : "", &a->filters.totp_config,
+                        &a->filters.recovery_codes);
+}
+
 static int admin_prepare(struct run *run, void *obj, struct why *w)
 {
     struct admin *a = obj;
@@ -265,13 +278,40 @@ static int64_t admin_id(const void *obj)
     return ((const struct admin *)obj)->id;
 }
 
+/* ---- API keys ---- */
+
+static int api_key_prepare(struct run *run, void *obj, struct why *w)
+{
+    const struct api_key *k = obj;
+
+    (void)run;
+    if (!k->id || !*k->id)
+        return why_set(w, -EINVAL, "id", "is mandatory");
+    if (!k->key || !password_is_hash(k->key) || password_check_hash(k->key) < 0)
+        return why_set(w, -EINVAL, "key", "must be the hash of the key's secret");
+    return api_key_check(k, w);
+}
+
+static int api_key_apply(struct db *d, struct run *run, void *obj, struct why *w)
+{
+    return api_key_restore(d, obj, run->o->only_add, w);
+}
+
+static int64_t api_key_id(const void *obj)
+{
+    (void)obj;
+    return 0;
+}
+
 static const struct section sections[SECTIONS] = {
-    [FOLDERS] = { "folders", DUMP_FOLDERS, &folder_schema, offsetof(struct folder, name), NULL, folder_support,
+    [FOLDERS] = { "folders", DUMP_FOLDERS, &folder_schema, "name", offsetof(struct folder, name), NULL, folder_support,
                   folder_prepare, folder_release, folder_apply, folder_id },
-    [USERS] = { "users", DUMP_USERS, &user_schema, offsetof(struct user, username), user_drop, user_support,
+    [USERS] = { "users", DUMP_USERS, &user_schema, "username", offsetof(struct user, username), user_drop, user_support,
                 user_prepare, user_release, user_apply, user_id },
-    [ADMINS] = { "admins", DUMP_ADMINS, &admin_schema, offsetof(struct admin, username), NULL, NULL, admin_prepare,
-                 NULL, admin_apply, admin_id },
+    [ADMINS] = { "admins", DUMP_ADMINS, &admin_schema, "username", offsetof(struct admin, username), admin_drop, NULL,
+                 admin_prepare, NULL, admin_apply, admin_id },
+    [API_KEYS] = { "api_keys", DUMP_API_KEYS, &api_key_schema, "id", offsetof(struct api_key, id), NULL, NULL,
+                   api_key_prepare, NULL, api_key_apply, api_key_id },
 };
 
 /* ---- reading ---- */
@@ -291,12 +331,11 @@ static int version_check(struct json_object *dump, struct why *w)
 
 static int object_parse(struct run *run, const struct section *s, struct json_object *in, void *obj, struct why *w)
 {
-    const char *member = s->scope == DUMP_FOLDERS ? "name" : "username";
     bool there;
 
     if (!json_object_is_type(in, json_type_object))
         return why_set(w, -EINVAL, NULL, "must be an object");
-    struct json_object *name = json_find_nocase(in, member, &there);
+    struct json_object *name = json_find_nocase(in, s->name_member, &there);
     const char *text = json_object_is_type(name, json_type_string) ? json_object_get_string(name) : "";
     int r = words_drop(run->result, s->scope, text, in);
     if (r == 0)
@@ -318,8 +357,19 @@ static int object_skip(struct run *run, const struct section *s, const void *obj
         return why_set(w, -EINVAL, inner.field, "%s; restore with skip-unsupported to leave it out", inner.text);
     }
     r = report_add(run->result, s->name, object_name(s, obj), NULL, "%s", w->text);
-    if (r == 0 && s->scope == DUMP_FOLDERS)
-        r = strings_add(&run->skipped_folders, object_name(s, obj));
+    if (r == 0)
+        r = strings_add(s->scope == DUMP_FOLDERS ? &run->skipped_folders : &run->skipped_users, object_name(s, obj));
+    return r < 0 ? r : 1;
+}
+
+/* A key of a user that was left out goes with it: 1. */
+static int orphan_skip(struct run *run, const struct section *s, const void *obj)
+{
+    const struct api_key *k = obj;
+
+    if (s->scope != DUMP_API_KEYS || !k->user || !strings_has(&run->skipped_users, k->user))
+        return 0;
+    int r = report_add(run->result, s->name, k->id ? k->id : "", NULL, "its user \"%.64s\" was left out", k->user);
     return r < 0 ? r : 1;
 }
 
@@ -331,6 +381,8 @@ static int object_read(struct run *run, const struct section *s, struct json_obj
         r = s->drop(run, obj);
     if (r == 0)
         r = object_skip(run, s, obj, w);
+    if (r == 0)
+        r = orphan_skip(run, s, obj);
     return r != 0 ? r : s->prepare(run, obj, w);
 }
 

@@ -40,3 +40,4 @@ int path_clean_in_place(char **path) MUST_CHECK;
 int user_check(struct user *u, const char *users_base_dir, struct why *reterr_why) MUST_CHECK;
 int folder_check(struct folder *f, struct why *reterr_why) MUST_CHECK;
 int admin_check(struct admin *a, struct why *reterr_why) MUST_CHECK;
+int api_key_check(const struct api_key *k, struct why *reterr_why) MUST_CHECK;

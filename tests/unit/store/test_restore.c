@@ -5,6 +5,7 @@
 #include "tests/unit/store/bed.h"
 
 #define DUMPS      TALLY_SOURCE_DIR "/tests/unit/store/dumps/"
+#define HASH       "$2a$04$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define LOCAL      ",\"filesystem\":{\"provider\":0}"
 #define HOME(path) ",\"home_dir\":\"" path "\""
 
@@ -54,13 +55,13 @@ static const struct left_out *left_out_find(const struct restore *r, const char 
 
 static const struct real_row {
     const char *file;
-    size_t users, left_out;
+    size_t users, keys;
     const char *section[8], *name[8], *member[8];
 } real_rows[] = {
-    { "sftpgo-2.2.0.json", 14, 3, { "users", "api_keys", "api_keys" }, { "cloud", "k1", "k2" }, { "", "", "" } },
+    { "sftpgo-2.2.0.json", 14, 2, { "users" }, { "cloud" }, { "" } },
     { "sftpgo-2.7.5.json",
       19,
-      9,
+      1,
       { "users", "users", "users", "groups", "roles", "event_actions", "event_rules", "ip_lists" },
       { "cloud", "grouped", "grouped", "g1", "tenant1", "scan", "nightly", "127.0.0.0/8" },
       { "", "role", "groups", "", "", "", "", "" } },
@@ -80,6 +81,7 @@ static void real_dump(struct bed *b, const struct real_row *row)
     row_equal("users", restore_count(&r, DUMP_USERS, RESTORE_ADDED), row->users);
     row_equal("folders", restore_count(&r, DUMP_FOLDERS, RESTORE_ADDED), 2);
     row_equal("admins", restore_count(&r, DUMP_ADMINS, RESTORE_ADDED), 3);
+    row_equal("keys", restore_count(&r, DUMP_API_KEYS, RESTORE_ADDED), row->keys);
     for (size_t i = 0; i < 8 && row->section[i]; i++)
         if (!left_out_find(&r, row->section[i], row->name[i], row->member[i]))
             fail_msg("%s: %s of %s %s is not reported", row->file, row->member[i], row->section[i], row->name[i]);
@@ -149,6 +151,12 @@ static const struct {
       "folders[0]",
       "\"f\": filesystem storage provider 2 (GCS) is not supported, only the local file system (0); "
       "restore with skip-unsupported to leave it out" },
+    { "a key in clear", "{\"api_keys\":[{\"id\":\"k\",\"name\":\"n\",\"scope\":1,\"key\":\"secret\"}]}", "api_keys[0]",
+      "\"k\": key must be the hash of the key's secret" },
+    { "a key without id", "{\"api_keys\":[{\"name\":\"n\",\"scope\":1}]}", "api_keys[0]", "\"\": id is mandatory" },
+    { "a key of nobody",
+      "{\"api_keys\":[{\"id\":\"k\",\"name\":\"n\",\"scope\":2,\"user\":\"nobody\",\"key\":\"" HASH "\"}]}",
+      "api_keys[0]", "\"k\": user \"nobody\" does not exist" },
     { "an unknown folder",
       "{\"users\":[" USER("a", HOME("/u") ",\"virtual_folders\":[{\"name\":\"n\",\"virtual_path\":\"/n\"}]") "]}",
       "users[0]", "\"a\": virtual_folders names the unknown folder \"n\" without a mapped_path" },
@@ -350,6 +358,42 @@ static void the_list_of_what_was_left_out_has_an_end_and_its_count_has_none(void
     strbuf_done(&text);
 }
 
+static void what_cannot_be_read_or_has_no_holder_is_taken_out_and_told(void **state)
+{
+    static const struct restore_options skip = { .skip_unsupported = true };
+    static const char factor[] = "{\"enabled\":true,\"config_name\":\"Default\",\"secret\":{\"status\":\"Secretbox\","
+                                 "\"payload\":\"eA==\",\"key\":\"00\",\"additional_data\":\"a\"}}";
+    struct strbuf text = STRBUF(1 << 16);
+    struct bed *b = *state;
+    struct restore r;
+    struct user u;
+
+    strbuf_addf(
+        &text,
+        "{\"users\":[" USER(
+            "a",
+            HOME(
+                "/a") ",\"filters\":{\"totp_config\":%s,\"recovery_codes\":["
+                      "{\"secret\":{\"status\":\"Secretbox\",\"payload\":\"x\"}}]}") "," USER("s3",
+                                                                                              HOME(
+                                                                                                  "/s3") ",\"filesystem\":{\"provider\":1}") "],"
+                                                                                                                                             "\"admins\":[{\"username\":\"r\",\"password\":\"x\",\"permissions\":[\"*\"],\"filters\":{\"totp_config\":%s}}],"
+                                                                                                                                             "\"api_keys\":[{\"id\":\"k\",\"name\":\"n\",\"scope\":2,\"user\":\"s3\",\"key\":\"" HASH
+                                                                                                                                             "\"}]}",
+        factor, factor);
+    row_equal("restore", restore(b, text.s, &skip, &r), 0);
+    row_equal("a", left_out_find(&r, "users", "a", "filters.totp_config") != NULL, true);
+    row_equal("codes", left_out_find(&r, "users", "a", "filters.recovery_codes") != NULL, true);
+    row_equal("r", left_out_find(&r, "admins", "r", "filters.totp_config") != NULL, true);
+    row_equal("k", left_out_find(&r, "api_keys", "k", "") != NULL, true);
+    row_equal("all", r.left_out_total, 5);
+    restore_done(&r);
+    strbuf_done(&text);
+    assert_int_equal(user_load(b->store, "a", &u), 0);
+    assert_false(u.filters.totp_config.enabled);
+    user_done(&u);
+}
+
 /* ---- the way round ---- */
 
 static int64_t fixed_ms(void)
@@ -406,6 +450,8 @@ int main(void)
                                         bed_teardown),
         cmocka_unit_test_setup_teardown(members_and_names_that_are_not_known_are_told, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(the_list_of_what_was_left_out_has_an_end_and_its_count_has_none, bed_setup,
+                                        bed_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_read_or_has_no_holder_is_taken_out_and_told, bed_setup,
                                         bed_teardown),
         cmocka_unit_test_setup_teardown(a_dump_restored_elsewhere_is_the_same_dump, bed_setup, bed_teardown),
     };
