@@ -368,19 +368,13 @@ static void what_cannot_be_read_or_has_no_holder_is_taken_out_and_told(void **st
     struct restore r;
     struct user u;
 
-    strbuf_addf(
-        &text,
-        "{\"users\":[" USER(
-            "a",
-            HOME(
-                "/a") ",\"filters\":{\"totp_config\":%s,\"recovery_codes\":["
-                      "{\"secret\":{\"status\":\"Secretbox\",\"payload\":\"x\"}}]}") "," USER("s3",
-                                                                                              HOME(
-                                                                                                  "/s3") ",\"filesystem\":{\"provider\":1}") "],"
-                                                                                                                                             "\"admins\":[{\"username\":\"r\",\"password\":\"x\",\"permissions\":[\"*\"],\"filters\":{\"totp_config\":%s}}],"
-                                                                                                                                             "\"api_keys\":[{\"id\":\"k\",\"name\":\"n\",\"scope\":2,\"user\":\"s3\",\"key\":\"" HASH
-                                                                                                                                             "\"}]}",
-        factor, factor);
+    strbuf_adds(&text, "{\"users\":[{\"username\":\"a\",\"password\":\"" HASH "\",\"permissions\":{\"/\":[\"*\"]},");
+    strbuf_addf(&text, "\"filters\":{\"totp_config\":%s,\"recovery_codes\":[{\"secret\":{\"status\":\"x\"}}]}},",
+                factor);
+    strbuf_adds(&text, USER("s3", HOME("/s3") ",\"filesystem\":{\"provider\":1}") "],\"admins\":[");
+    strbuf_adds(&text, "{\"username\":\"r\",\"password\":\"x\",\"permissions\":[\"*\"],");
+    strbuf_addf(&text, "\"filters\":{\"totp_config\":%s}}],\"api_keys\":[{\"id\":\"k\",\"name\":\"n\",", factor);
+    strbuf_adds(&text, "\"scope\":2,\"user\":\"s3\",\"key\":\"" HASH "\"}]}");
     row_equal("restore", restore(b, text.s, &skip, &r), 0);
     row_equal("a", left_out_find(&r, "users", "a", "filters.totp_config") != NULL, true);
     row_equal("codes", left_out_find(&r, "users", "a", "filters.recovery_codes") != NULL, true);
