@@ -324,7 +324,7 @@ def test_live_sessions_and_homes_take_a_restore_over(tally):
     (other / "there").write_bytes(b"z" * 42)
     saved["users"][0]["home_dir"] = str(other)
     load(tally, saved, "scan-quota=2")
-    until(lambda: os.path.exists(home / "there"), what="the other home")
+    until(lambda: os.listdir(home) == ["there"], what="the other home")
     until(lambda: tally.usage("live") == walk(other) and tally.state("live") != "counting", what="its count")
 
 
