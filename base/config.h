@@ -23,6 +23,31 @@ struct actions_config {
     char *hook; /* program or URL; "": none */
 };
 
+/* Who fails too often is banned for a while (base/defender.h). */
+struct defender_config {
+    bool enabled;
+    char *driver;                /* memory */
+    uint32_t ban_time_min;       /* wire: ban_time */
+    uint32_t ban_time_increment; /* percent */
+    uint32_t threshold;
+    uint32_t score_invalid, score_valid, score_limit_exceeded;
+    uint32_t observation_time_min; /* wire: observation_time */
+    uint32_t entries_soft_limit, entries_hard_limit;
+    char *safelist_file, *blocklist_file;
+};
+
+/* How many may come (base/rate_limit.h). */
+struct rate_limiter_config {
+    uint32_t average;   /* events a period; 0: off */
+    uint32_t period_ms; /* wire: period */
+    uint32_t burst;
+    uint32_t type; /* 1 all together, 2 each address */
+    struct strings protocols;
+    struct strings allow_list; /* addresses and networks */
+    bool generate_defender_events;
+    uint32_t entries_soft_limit, entries_hard_limit;
+};
+
 struct common_config {
     uint32_t idle_timeout_min; /* wire: idle_timeout */
     uint32_t upload_mode;      /* 0 standard, 1 atomic, 2 atomic with resume */
@@ -30,6 +55,8 @@ struct common_config {
     struct actions_config actions;
     uint32_t max_total_connections;
     uint32_t max_per_host_connections;
+    struct defender_config defender;
+    struct objects rate_limiters; /* struct rate_limiter_config */
 };
 
 struct sftpd_config {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/config.h"
+#include "base/config_inside.h"
 #include "base/hook.h"
 
 enum {
@@ -143,6 +143,9 @@ static const struct field common_keys[] = {
           .help = "open connections at most; 0: no limit"),
     F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20", .applies = AT_RELOAD,
           .help = "open connections one address may hold; 0: no limit"),
+    F_OBJECT(struct common_config, defender, &defender_config_schema),
+    F_OBJECTS(struct common_config, rate_limiters, .sub = &rate_limiter_config_schema, .max = 8, .applies = AT_RELOAD,
+              .help = "how many may come; without an entry: any number"),
 };
 static const struct schema common_schema = SCHEMA("common", struct common_config, common_keys);
 
