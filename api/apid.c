@@ -12,7 +12,7 @@
 #include "api/state.h"
 #include "base/log.h"
 
-enum { WAITING_WORKERS = 16, HASHING_QUEUE = 64, LISTENERS_MAX = 16 };
+enum { WAITING_WORKERS = 16, HASHING_QUEUE = 64 };
 
 static int keys_make(const struct apid_options *o, struct token_key **ret)
 {
@@ -30,9 +30,27 @@ static int keys_make(const struct apid_options *o, struct token_key **ret)
     return 0;
 }
 
+/* What a socket of a binding adds: whom it trusts, and its TLS. */
+static int listener_fill(struct apid *a, const struct httpd_binding *b, size_t i, struct listener *l)
+{
+    int r = proxies_make(&b->proxy_allowed, b->client_ip_proxy_header, &a->proxies[i]);
+
+    l->proxies = &a->proxies[i];
+    l->wants_client_certificate = b->client_auth_type != 0;
+    if (r < 0 || !b->enable_https)
+        return r;
+    if (a->tls == NULL)
+        r = tls_new(&a->config->httpd, &a->tls);
+    if (r == 0)
+        r = tls_priorities(b, &a->priorities[i]);
+    l->tls = a->tls;
+    l->priorities = a->priorities[i];
+    return r;
+}
+
 static int http_begin(const struct apid_options *o, struct apid *a)
 {
-    struct listener listeners[LISTENERS_MAX];
+    struct listener listeners[HTTP_LISTENERS_MAX];
     struct http_options t = {
         .listeners = listeners,
         .listeners_n = o->sockets_n,
@@ -42,10 +60,11 @@ static int http_begin(const struct apid_options *o, struct apid *a)
         .serve = dispatch_serve,
         .park = dispatch_park,
     };
+    int r = 0;
 
-    if (o->sockets_n > LISTENERS_MAX)
+    if (o->sockets_n > HTTP_LISTENERS_MAX)
         return -E2BIG;
-    for (size_t i = 0; i < o->sockets_n; i++) {
+    for (size_t i = 0; r == 0 && i < o->sockets_n; i++) {
         const struct apid_socket *s = &o->sockets[i];
         listeners[i] = (struct listener){
             .fd = s->fd,
@@ -53,8 +72,11 @@ static int http_begin(const struct apid_options *o, struct apid *a)
                     : s->is_admin_socket ? LISTEN_ADMIN
                                          : LISTEN_API,
         };
+        if (s->binding != NULL)
+            r = listener_fill(a, s->binding, i, &listeners[i]);
+        a->bindings[i] = s->binding;
     }
-    return http_start(&t, &a->http);
+    return r < 0 ? r : http_start(&t, &a->http);
 }
 
 static int parts_start(const struct apid_options *o, struct apid *a)
@@ -117,7 +139,18 @@ void apid_stop(struct apid *a)
     live_free(a->live);
     auth_free(a->auth);
     free(a->keys);
+    tls_free(a->tls);
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        proxies_done(&a->proxies[i]);
+        free(a->priorities[i]);
+    }
     free(a);
+}
+
+void apid_reload(struct apid *a)
+{
+    if (a->tls != NULL)
+        IGNORE(tls_reload(a->tls), "logged there; the old ones serve on");
 }
 
 static int default_admin_add(struct store *store, const char *username, const char *password)

@@ -24,8 +24,9 @@
 struct apid;
 
 struct apid_socket {
-    int fd;               /* listening; borrowed */
-    bool is_admin_socket; /* <runtime_dir>/api.sock: root and the group tally need no password */
+    const struct httpd_binding *binding; /* borrowed; NULL for the two kinds below */
+    int fd;                              /* listening; borrowed */
+    bool is_admin_socket;                /* <runtime_dir>/api.sock: root and the group tally need no password */
     bool is_telemetry;
 };
 
@@ -49,6 +50,9 @@ struct apid_options {
 /* apid_start - -EBADMSG (logged): the dump to be restored was refused, a second try will not do better. */
 int apid_start(const struct apid_options *o, struct apid **ret) MUST_CHECK;
 void apid_stop(struct apid *a);
+
+/* apid_reload - certificates and revocation lists are read anew, for new connections (SIGHUP). */
+void apid_reload(struct apid *a);
 
 /* apid_login_seen - an SFTP login happened (control event "login"): last_login, at most every 10 minutes a user. Does
  * not block: a worker writes it. */

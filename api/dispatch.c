@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cors.h"
 #include "api/reply.h"
 #include "api/route.h"
 #include "api/state.h"
@@ -122,7 +123,7 @@ void dispatch_begin(struct http_request *rq)
         reply_result(rq, 403, full, full);
         return;
     }
-    if (request_route(rq) != 0)
+    if (cors_apply(&rq->apid->config->httpd.cors, rq) || request_route(rq) != 0)
         return;
     if (rq->route->is_dump)
         rq->body_max = rq->apid->config->data_provider.max_restore_size;

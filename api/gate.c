@@ -4,18 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/lock.h"
-#include "base/str.h"
 #include "base/sys.h"
 
-enum { SNAPSHOT_MS = 1000, ADDRESS_MAX = 48 };
+enum { SNAPSHOT_MS = 1000 };
 
 struct gate {
     const struct connections *table;
     struct mutex lock;
-    char (*addresses)[ADDRESS_MAX]; /* lock; CONNECTIONS_MAX, the first n are used */
-    size_t n;                       /* lock */
-    uint64_t until_ns;              /* lock */
+    char (*addresses)[ADDRESS_TEXT_MAX]; /* lock; CONNECTIONS_MAX, the first n are used */
+    size_t n;                            /* lock */
+    uint64_t until_ns;                   /* lock */
 };
 
 int gate_new(const struct connections *table, struct gate **ret)
@@ -43,18 +43,6 @@ void gate_free(struct gate *g)
     free(g);
 }
 
-/* "ip:port", "[ip6]:port" or "ip" without the port and the brackets. */
-static void address_only(const char *remote, char ret[ADDRESS_MAX])
-{
-    bool brackets = remote[0] == '[';
-    const char *from = brackets ? remote + 1 : remote;
-    const char *end = brackets ? strchr(from, ']') : strrchr(from, ':');
-
-    str_set(ret, ADDRESS_MAX, from);
-    if (end != NULL && (size_t)(end - from) < ADDRESS_MAX)
-        ret[end - from] = '\0';
-}
-
 static int address_order(const void *a, const void *b)
 {
     return strcmp(a, b);
@@ -70,7 +58,7 @@ static void snapshot_locked(struct gate *g)
     for (size_t i = 0; g->table != NULL && g->table->v != NULL && i < CONNECTIONS_MAX; i++)
         if (atomic_load_explicit(&g->table->v[i].state, memory_order_relaxed) == CONNECTION_LIVE &&
             connection_read(&g->table->v[i], &facts, &activity))
-            address_only(facts.remote_address, g->addresses[g->n++]);
+            g->n += address_without_port(facts.remote_address, g->addresses[g->n]);
     qsort(g->addresses, g->n, sizeof(*g->addresses), address_order);
     g->until_ns = sys->now_ns() + SNAPSHOT_MS * UINT64_C(1000000);
 }

@@ -35,8 +35,8 @@ int on_api_key_post(struct http_request *rq, void *in, struct strbuf *out)
     if (r != 0)
         return r;
     snprintf(key, sizeof(key), "%s.%s", id, secret);
-    snprintf(rq->reply.location, sizeof(rq->reply.location), "/api/v2/apikeys/%s", id);
-    str_set(rq->reply.object_id, sizeof(rq->reply.object_id), id);
+    reply_header(rq, "Location", "/api/v2/apikeys/%s", id);
+    reply_header(rq, "X-Object-ID", "%s", id);
     reply_object(
         out, &api_key_new_schema,
         &(struct api_key_new_shape){

@@ -7,13 +7,10 @@
  *                 the worker may be done before we return; resumed, it comes back here with its reply
  *   on_completed  the reply has left, or the peer has: log, count, free
  *
- * The library's own timeout counts from the last byte, so one byte a second holds a connection for good. So a sweeper
- * looks every second at each connection's deadline and shuts its socket down; the event loop then sees the end and
- * cleans up as usual. The list's lock makes sure that the descriptor is still that connection's: on_connection(CLOSED)
- * takes it off the list before the library closes it. */
+ * The library's own timeout counts from the last byte, so one byte a second holds a connection for good: conns.c cuts
+ * off what is overdue. TLS is set up per session in on_connection(STARTED), before the handshake (tls.h). */
 #include "api/http.h"
 
-#include <arpa/inet.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +18,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/client_address.h"
+#include "api/conns.h"
 #include "api/reply.h"
-#include "base/lock.h"
+#include "api/tls.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/sys.h"
 
-enum { EVENT_THREADS = 2, LISTENERS_MAX = 16, SWEEP_MS = 1000, USER_AGENT_MAX = 256 };
+enum { EVENT_THREADS = 2, USER_AGENT_MAX = 256 };
 
 const struct http_limits http_limits_usual = { .head_ms = 30000, .body_ms = 30000, .reply_ms = 60000 };
 
@@ -38,114 +37,33 @@ struct binding {
     struct MHD_Daemon *daemon;
 };
 
-struct tracked {
-    struct http_conn conn; /* first member */
-    struct http *t;
-    struct tracked *next, *prev; /* t->lock */
-    int fd;
-    uint64_t deadline_ns; /* t->lock; 0: none, a worker is at it */
-    bool in_flight;       /* t->lock */
-};
-
 struct http {
     struct http_options o;
-    struct binding bindings[LISTENERS_MAX];
+    struct binding bindings[HTTP_LISTENERS_MAX];
     size_t n;
-    struct mutex lock;
-    pthread_cond_t wake;  /* stopping */
-    struct tracked *list; /* lock */
-    bool stopping;        /* lock */
-    bool has_sweeper;
-    pthread_t sweeper;
+    struct conns *conns;
 };
-
-static void deadline_set(struct http_conn *conn, unsigned ms, bool in_flight)
-{
-    struct tracked *k = (struct tracked *)conn;
-    uint64_t at = ms > 0 ? sys->now_ns() + ms * UINT64_C(1000000) : 0;
-
-    mutex_lock(&k->t->lock);
-    k->deadline_ns = at;
-    k->in_flight = in_flight;
-    mutex_unlock(&k->t->lock);
-}
-
-static void address_texts(const struct sockaddr *sa, char *address, size_t address_room, char *with_port, size_t room)
-{
-    char text[INET6_ADDRSTRLEN] = "";
-    unsigned port = 0;
-    bool six = false;
-
-    if (sa->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)sa;
-        inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
-        port = ntohs(in->sin_port);
-    } else if (sa->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const void *)sa;
-        bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
-        six = !mapped;
-        inet_ntop(mapped ? AF_INET : AF_INET6, (const char *)&in6->sin6_addr + (mapped ? 12 : 0), text, sizeof(text));
-        port = ntohs(in6->sin6_port);
-    } else {
-        snprintf(address, address_room, "127.0.0.1");
-        snprintf(with_port, room, "unix");
-        return;
-    }
-    snprintf(address, address_room, "%s", text);
-    snprintf(with_port, room, six ? "[%s]:%u" : "%s:%u", text, port);
-}
-
-static void conn_name(struct http_conn *c, int fd)
-{
-    union {
-        struct sockaddr sa;
-        struct sockaddr_storage room;
-    } peer = { .sa.sa_family = AF_UNSPEC }, own = { .sa.sa_family = AF_UNSPEC };
-    socklen_t peer_len = sizeof(peer), own_len = sizeof(own);
-    char ignored[64];
-
-    IGNORE(getpeername(fd, &peer.sa, &peer_len), "a peer that has gone has no name");
-    IGNORE(getsockname(fd, &own.sa, &own_len), "likewise");
-    address_texts(&peer.sa, c->address, sizeof(c->address), c->remote, sizeof(c->remote));
-    address_texts(&own.sa, ignored, sizeof(ignored), c->local, sizeof(c->local));
-}
 
 static void conn_opened(struct binding *b, struct MHD_Connection *mhd, void **socket_context)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct tracked *k = calloc(1, sizeof(*k));
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct http_conn *conn = fd != NULL ? conn_open(b->t->conns, &b->listener, b->index, fd->connect_fd) : NULL;
 
-    *socket_context = k;
-    if (k == NULL || info == NULL)
-        return; /* requests without a context are refused */
-    k->t = b->t;
-    k->fd = info->connect_fd;
-    k->conn.kind = b->listener.kind;
-    k->conn.listener = b->index;
-    k->conn.is_trusted = b->listener.kind == LISTEN_ADMIN && peer_is_trusted(k->fd);
-    conn_name(&k->conn, k->fd);
-    k->deadline_ns = sys->now_ns() + b->t->o.limits.head_ms * UINT64_C(1000000);
-    mutex_lock(&b->t->lock);
-    k->next = b->t->list;
-    if (k->next != NULL)
-        k->next->prev = k;
-    b->t->list = k;
-    mutex_unlock(&b->t->lock);
+    *socket_context = conn; /* requests without a context are refused */
+    if (conn == NULL || b->listener.tls == NULL)
+        return;
+    const union MHD_ConnectionInfo *session = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (session == NULL ||
+        tls_begin(b->listener.tls, session->tls_session, b->listener.wants_client_certificate, &conn->tls) < 0)
+        shutdown(fd->connect_fd, SHUT_RDWR); /* never with the library's own credentials */
 }
 
-static void conn_closed(struct tracked *k)
+static void conn_closed(struct http_conn *conn)
 {
-    if (k->t != NULL) {
-        mutex_lock(&k->t->lock);
-        if (k->prev != NULL)
-            k->prev->next = k->next;
-        else
-            k->t->list = k->next;
-        if (k->next != NULL)
-            k->next->prev = k->prev;
-        mutex_unlock(&k->t->lock);
-    }
-    free(k);
+    struct tls_generation *tls = conn->tls;
+
+    conn_close(conn);
+    tls_generation_unref(tls);
 }
 
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket_context,
@@ -154,24 +72,22 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket_c
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
         conn_opened(arg, mhd, socket_context);
     else if (*socket_context != NULL)
-        conn_closed(TAKE_PTR(*(struct tracked **)socket_context));
+        conn_closed(TAKE_PTR(*(struct http_conn **)socket_context));
 }
 
 static void *on_uri(void *arg, const char *target, struct MHD_Connection *mhd)
 {
     struct binding *b = arg;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct tracked *k = info != NULL ? info->socket_context : NULL;
+    struct http_conn *conn = info != NULL ? info->socket_context : NULL;
 
-    if (k == NULL || k->t == NULL)
+    if (conn == NULL)
         return NULL;
-    deadline_set(&k->conn, b->t->o.limits.head_ms, true);
-    struct http_request *rq = request_new(b->t->o.apid, &k->conn, target);
+    conn_move(conn, CONN_HEAD);
+    struct http_request *rq = request_new(b->t->o.apid, conn, target);
     if (rq == NULL)
         return NULL;
     rq->link = mhd;
-    str_set(rq->address, sizeof(rq->address), k->conn.address);
-    str_set(rq->remote, sizeof(rq->remote), k->conn.remote);
     return rq;
 }
 
@@ -182,6 +98,18 @@ static const struct {
     { "Authorization", offsetof(struct http_request, authorization) },
     { "X-SFTPGO-API-KEY", offsetof(struct http_request, api_key_text) },
     { "X-SFTPGO-OTP", offsetof(struct http_request, passcode) },
+    { "Origin", offsetof(struct http_request, origin) },
+    { "Access-Control-Request-Method", offsetof(struct http_request, cors_method) },
+    { "Access-Control-Request-Headers", offsetof(struct http_request, cors_headers) },
+};
+
+static const struct {
+    const char *name;
+    size_t offset; /* of a const char * in struct forwarded */
+} forwarded_headers[] = {
+    { "True-Client-IP", offsetof(struct forwarded, true_client_ip) },
+    { "X-Real-IP", offsetof(struct forwarded, x_real_ip) },
+    { "CF-Connecting-IP", offsetof(struct forwarded, cf_connecting_ip) },
 };
 
 static bool name_is(const char *name, size_t len, const char *wanted)
@@ -192,7 +120,25 @@ static bool name_is(const char *name, size_t len, const char *wanted)
 struct head_walk {
     struct http_head head;
     struct http_request *rq;
+    const struct proxies *proxies;
+    struct forwarded forwarded;
 };
+
+static void forwarded_add(struct head_walk *w, const char *name, size_t name_len, const char *value)
+{
+    struct forwarded *f = &w->forwarded;
+
+    if (name_is(name, name_len, "X-Forwarded-For")) {
+        if (f->n < FORWARDED_MAX)
+            f->chain[f->n] = value;
+        f->n++;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(forwarded_headers); i++)
+        if (name_is(name, name_len, forwarded_headers[i].name))
+            *(const char **)((char *)f + forwarded_headers[i].offset) = value;
+    if (w->proxies->header != NULL && name_is(name, name_len, w->proxies->header))
+        f->chosen = value;
+}
 
 static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_len,
                                  const char *value, size_t value_len)
@@ -209,15 +155,32 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     for (size_t i = 0; i < ARRAY_SIZE(kept_headers); i++)
         if (name_is(name, name_len, kept_headers[i].name))
             *(const char **)((char *)w->rq + kept_headers[i].offset) = value;
+    if (w->proxies != NULL)
+        forwarded_add(w, name, name_len, value);
     return MHD_YES;
 }
 
-static void head_judge(struct http_request *rq, const char *version)
+/* The peer, or whom a trusted proxy names; the port is the proxy's own business. */
+static void request_client(struct http_request *rq, const struct head_walk *w)
 {
-    struct head_walk w = { .rq = rq };
+    char text[ADDRESS_TEXT_MAX];
+
+    str_set(rq->address, sizeof(rq->address), rq->conn->address);
+    str_set(rq->remote, sizeof(rq->remote), rq->conn->remote);
+    if (w->proxies != NULL && client_address(w->proxies, rq->conn->address, &w->forwarded, text)) {
+        str_set(rq->address, sizeof(rq->address), text);
+        str_set(rq->remote, sizeof(rq->remote), text);
+    }
+    conn_client(rq->conn, rq->address);
+}
+
+static void head_judge(struct http_request *rq, const char *version, const struct proxies *proxies)
+{
+    struct head_walk w = { .rq = rq, .proxies = proxies };
 
     w.head.old_version = strcmp(version, "HTTP/1.0") == 0;
     MHD_get_connection_values_n(rq->link, MHD_HEADER_KIND, on_header, &w);
+    request_client(rq, &w);
     const char *complaint = http_guard(&w.head, rq->target);
     if (complaint == NULL && rq->query != NULL && strstr(rq->query, "%00") != NULL)
         complaint = "NUL in the request target";
@@ -228,22 +191,18 @@ static void head_judge(struct http_request *rq, const char *version)
     rq->declared = w.head.length;
 }
 
-struct reply_header {
-    const char *name, *value;
-};
-
 static void reply_headers(struct MHD_Response *response, const struct http_request *rq)
 {
     char retry[16], disposition[96];
-    const struct reply_header rows[] = {
+    const struct {
+        const char *name, *value;
+    } rows[] = {
         { "Content-Type", rq->reply.body.len > 0 ? rq->reply.content_type : NULL },
         { "Cache-Control", "no-store" },
         { "X-Content-Type-Options", "nosniff" },
         { "X-Request-Id", rq->id },
         { "Allow", rq->reply.allow[0] != '\0' ? rq->reply.allow : NULL },
         { "WWW-Authenticate", rq->reply.challenge ? "Basic realm=\"SFTPGo\"" : NULL },
-        { "Location", rq->reply.location[0] != '\0' ? rq->reply.location : NULL },
-        { "X-Object-ID", rq->reply.object_id[0] != '\0' ? rq->reply.object_id : NULL },
         { "Retry-After", rq->reply.retry_after_s > 0 ? retry : NULL },
         { "Connection", rq->reply.close ? "close" : NULL },
         { "Content-Disposition", rq->reply.attachment != NULL ? disposition : NULL },
@@ -255,6 +214,12 @@ static void reply_headers(struct MHD_Response *response, const struct http_reque
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (rows[i].value != NULL)
             IGNORE(MHD_add_response_header(response, rows[i].name, rows[i].value), "a reply without it is still one");
+    const struct strbuf *more = &rq->reply.headers;
+    for (const char *at = more->s; at != NULL && at < more->s + more->len;) { /* name, NUL, value, NUL */
+        const char *value = at + strlen(at) + 1;
+        IGNORE(MHD_add_response_header(response, at, value), "likewise");
+        at = value + strlen(value) + 1;
+    }
 }
 
 static enum MHD_Result reply_queue(struct http_request *rq)
@@ -268,23 +233,24 @@ static enum MHD_Result reply_queue(struct http_request *rq)
     if (response == NULL)
         return MHD_NO;
     reply_headers(response, rq);
-    deadline_set(rq->conn, ((struct tracked *)rq->conn)->t->o.limits.reply_ms, true);
+    conn_move(rq->conn, CONN_REPLY);
     enum MHD_Result r = MHD_queue_response(rq->link, (unsigned)y->status, response);
     MHD_destroy_response(response); /* the text lives in the request, which outlives the reply */
     return r;
 }
 
-static enum MHD_Result request_begin(struct http *t, struct http_request *rq, const char *method, const char *version)
+static enum MHD_Result request_begin(const struct binding *b, struct http_request *rq, const char *method,
+                                     const char *version)
 {
     if (!str_set(rq->method, sizeof(rq->method), method)) {
         reply_result(rq, 400, "unknown method", "Bad Request");
         rq->reply.close = true;
     }
-    if (rq->reply.status == 0)
-        head_judge(rq, version);
+    head_judge(rq, version, b->listener.proxies);
     if (rq->reply.status != 0)
         return reply_queue(rq);
-    t->o.begin(rq);
+    conn_move(rq->conn, CONN_BODY);
+    b->t->o.begin(rq);
     bool too_large = rq->declared > rq->body_max;
     if (too_large)
         reply_result(rq, 413, "request body too large", "Request Entity Too Large");
@@ -296,7 +262,6 @@ static enum MHD_Result request_begin(struct http *t, struct http_request *rq, co
     }
     rq->discard = rq->reply.status != 0;
     rq->body.max = rq->body_max;
-    deadline_set(rq->conn, t->o.limits.body_ms, true);
     return MHD_YES;
 }
 
@@ -325,7 +290,7 @@ static enum MHD_Result request_serve(struct http *t, struct http_request *rq)
     if (rq->reply.status != 0 || t->o.serve(rq) == SERVED)
         return reply_queue(rq);
 
-    deadline_set(rq->conn, 0, true);
+    conn_move(rq->conn, CONN_WORK);
     rq->parked = true;
     MHD_suspend_connection(rq->link);
     int r = t->o.park(rq);
@@ -348,7 +313,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const c
     if (rq == NULL)
         return MHD_NO; /* no memory when it began */
     if (rq->method[0] == '\0')
-        return request_begin(b->t, rq, method, version);
+        return request_begin(b, rq, method, version);
     if (*len > 0)
         return request_body(rq, data, len);
     return request_serve(b->t, rq);
@@ -387,9 +352,9 @@ static void request_log(const struct http_request *rq)
 
 static void on_completed(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
 {
-    struct binding *b = arg;
     struct http_request *rq = *context;
 
+    (void)arg;
     (void)mhd;
     (void)code;
     *context = NULL;
@@ -397,7 +362,7 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context, 
         return;
     if (rq->reply.status != 0)
         request_log(rq);
-    deadline_set(rq->conn, b->t->o.limits.head_ms, false); /* for the next one */
+    conn_move(rq->conn, CONN_HEAD); /* for the next one */
     request_free(rq);
 }
 
@@ -408,33 +373,7 @@ void http_resume(struct http_request *rq)
 
 unsigned http_in_flight(struct http *t, const char *address)
 {
-    unsigned n = 0;
-
-    mutex_lock(&t->lock);
-    for (const struct tracked *k = t->list; k != NULL; k = k->next)
-        n += k->in_flight && (address == NULL || strcmp(k->conn.address, address) == 0);
-    mutex_unlock(&t->lock);
-    return n;
-}
-
-static void *sweeper_run(void *arg)
-{
-    struct http *t = arg;
-    unsigned sweep_ms = MIN(t->o.limits.head_ms / 4 + 1, (unsigned)SWEEP_MS);
-
-    pthread_setname_np(pthread_self(), "api-sweeper");
-    mutex_lock(&t->lock);
-    while (!t->stopping) {
-        uint64_t until = sys->now_ns() + sweep_ms * UINT64_C(1000000);
-        struct timespec at = { .tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000) };
-        pthread_cond_timedwait(&t->wake, &t->lock.m, &at);
-        uint64_t now = sys->now_ns();
-        for (struct tracked *k = t->list; k != NULL; k = k->next)
-            if (k->deadline_ns != 0 && k->deadline_ns <= now)
-                IGNORE(shutdown(k->fd, SHUT_RDWR), "it may be gone already");
-    }
-    mutex_unlock(&t->lock);
-    return NULL;
+    return conns_in_flight(t->conns, address);
 }
 
 static void on_library_log(void *arg, const char *fmt, va_list args)
@@ -455,22 +394,46 @@ static size_t on_unescape(void *arg, struct MHD_Connection *mhd, char *s)
     return strlen(s);
 }
 
+/* The library wants a certificate at its start; on_connection(STARTED) gives each session ours. */
+static size_t tls_options(const struct listener *l, const char *certificate, const char *key, struct MHD_OptionItem *to)
+{
+    if (l->tls == NULL)
+        return 0;
+    to[0] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)certificate };
+    to[1] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key };
+    to[2] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)l->priorities };
+    return 3;
+}
+
+static struct MHD_Daemon *daemon_start(struct binding *b, int fd, const struct MHD_OptionItem *more)
+{
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+
+    return MHD_start_daemon(b->listener.tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, b,
+                            MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+                            MHD_OPTION_THREAD_POOL_SIZE, (unsigned)EVENT_THREADS, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_uri, b, MHD_OPTION_NOTIFY_CONNECTION, on_connection, b,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, b, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+}
+
 static int binding_start(struct http *t, const struct listener *l, unsigned index)
 {
     struct binding *b = &t->bindings[index];
+    struct MHD_OptionItem more[4] = { { MHD_OPTION_END, 0, NULL } };
+    const char *certificate = NULL, *key = NULL;
+    struct tls_generation *g = NULL;
     int fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 3);
 
     if (fd < 0)
         return -EMFILE;
     *b = (struct binding){ .t = t, .listener = *l, .index = index };
-    b->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_request, b, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)EVENT_THREADS, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_URI_LOG_CALLBACK,
-        on_uri, b, MHD_OPTION_NOTIFY_CONNECTION, on_connection, b, MHD_OPTION_NOTIFY_COMPLETED, on_completed, b,
-        MHD_OPTION_END);
+    if (l->tls != NULL)
+        tls_pem(l->tls, &certificate, &key, &g);
+    more[tls_options(l, certificate, key, more)] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+    b->daemon = daemon_start(b, fd, more);
+    tls_generation_unref(g);
     if (b->daemon == NULL) {
         close(fd);
         return -EIO;
@@ -479,29 +442,15 @@ static int binding_start(struct http *t, const struct listener *l, unsigned inde
     return 0;
 }
 
-static int sweeper_start(struct http *t)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    int r = -pthread_create(&t->sweeper, NULL, sweeper_run, t);
-    t->has_sweeper = r == 0;
-    return r;
-}
-
 int http_start(const struct http_options *o, struct http **ret)
 {
-    if (o->listeners_n > LISTENERS_MAX)
+    if (o->listeners_n > HTTP_LISTENERS_MAX)
         return -E2BIG;
     struct http *t = calloc(1, sizeof(*t));
     if (t == NULL)
         return -ENOMEM;
     t->o = *o;
-    mutex_init(&t->lock, RANK_CONNECTIONS);
-    int r = sweeper_start(t);
+    int r = conns_new(&o->limits, &t->conns);
     for (unsigned i = 0; r == 0 && i < o->listeners_n; i++)
         r = binding_start(t, &o->listeners[i], i);
     if (r < 0) {
@@ -518,13 +467,6 @@ void http_stop(struct http *t)
         return;
     for (size_t i = 0; i < t->n; i++)
         MHD_stop_daemon(t->bindings[i].daemon);
-    mutex_lock(&t->lock);
-    t->stopping = true;
-    pthread_cond_broadcast(&t->wake);
-    mutex_unlock(&t->lock);
-    if (t->has_sweeper)
-        pthread_join(t->sweeper, NULL);
-    pthread_cond_destroy(&t->wake);
-    mutex_done(&t->lock);
+    conns_free(t->conns);
     free(t);
 }

@@ -11,16 +11,25 @@
 #include "api/request.h"
 
 enum {
+    HTTP_LISTENERS_MAX = 18,
     HTTP_CONNECTIONS_MAX = 1024, /* a listener */
     HTTP_MEMORY = 32 << 10,      /* a connection: the limit of its head */
     HTTP_DISCARD_MAX = 12 << 20, /* bytes of a refused body that are still read, so that the client sees the reply */
 };
+
+struct proxies;
+struct tls;
+struct tls_generation;
 
 enum listener_kind { LISTEN_API, LISTEN_ADMIN, LISTEN_TELEMETRY };
 
 struct listener {
     int fd; /* borrowed: a duplicate is used */
     enum listener_kind kind;
+    const struct proxies *proxies; /* NULL: trusts none. Borrowed, like the next two */
+    struct tls *tls;               /* NULL: plain HTTP */
+    const char *priorities;        /* with .tls */
+    bool wants_client_certificate;
 };
 
 /* Deadlines are absolute: a byte now and then does not move them. */
@@ -43,14 +52,15 @@ struct http_options {
     int (*park)(struct http_request *rq);          /* a worker takes it and calls http_resume(); or an errno */
 };
 
-/* One connection, as the rest of the room may see it. Constant once it is made, but for what `http.c` keeps. */
+/* One connection, as the rest of the room may see it. Constant once it is made, but for what conns.c keeps. */
 struct http_conn {
     enum listener_kind kind;
     unsigned listener; /* index */
     char address[64];  /* of the peer, v4-mapped v6 normalised; "127.0.0.1" on a Unix socket */
     char remote[80];   /* address:port, or "unix" */
     char local[80];
-    bool is_trusted; /* the administrators' socket, and the peer is root or in the group tally */
+    bool is_trusted;            /* the administrators' socket, and the peer is root or in the group tally */
+    struct tls_generation *tls; /* reference; NULL: plain */
 };
 
 struct http;

@@ -3,6 +3,7 @@
 #include "api/reply.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/problem.h"
@@ -35,6 +36,21 @@ int reply_refuse(struct http_request *rq, int status, enum says where, const cha
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     return where == SAYS_ERROR ? reply_result(rq, status, text, "") : reply_result(rq, status, NULL, text);
+}
+
+void reply_header(struct http_request *rq, const char *name, const char *fmt, ...)
+{
+    char text[4096];
+    va_list args;
+
+    va_start(args, fmt);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is started in the line above */
+    int len = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (len < 0 || (size_t)len >= sizeof(text))
+        return;
+    strbuf_add(&rq->reply.headers, name, strlen(name) + 1);
+    strbuf_add(&rq->reply.headers, text, (size_t)len + 1);
 }
 
 int reply_invalid(struct http_request *rq)

@@ -13,6 +13,9 @@ int reply_refuse(struct http_request *rq, int status, enum says where, const cha
 /* reply_result - decides the reply: both members; `error` NULL is absent. Returns REPLIED. */
 int reply_result(struct http_request *rq, int status, const char *error, const char *message);
 
+/* reply_header - one more header of the reply. What does not fit is left out. */
+void reply_header(struct http_request *rq, const char *name, const char *fmt, ...) PRINTF(3, 4);
+
 /* reply_invalid - 400 with "Validation error: " and what rq->why says. Returns REPLIED. */
 int reply_invalid(struct http_request *rq);
 

@@ -162,6 +162,7 @@ struct http_request *request_new(struct apid *a, struct http_conn *conn, const c
     rq->since_ns = sys->now_ns();
     rq->body_max = BODY_MAX;
     rq->reply.body = (struct strbuf)STRBUF(REPLY_MAX);
+    rq->reply.headers = (struct strbuf)STRBUF(HEADERS_MAX);
     rq->target = strdup(target);
     if (rq->target == NULL) {
         request_free(rq);
@@ -191,6 +192,7 @@ void request_free(struct http_request *rq)
     segments_done(&rq->path);
     strbuf_done(&rq->body);
     strbuf_done(&rq->reply.body);
+    strbuf_done(&rq->reply.headers);
     free(rq->target);
     free(rq->query);
     free(rq->user_agent);

@@ -10,6 +10,7 @@
 enum {
     BODY_MAX = 1 << 20,    /* contract/rest.md §1.0; of a dump data_provider.max_restore_size */
     REPLY_MAX = 256 << 20, /* 500 users of the largest size */
+    HEADERS_MAX = 32 << 10,
     SEGMENTS_MAX = 8,
     PARAMS_MAX = 1, /* no route has more */
     REQUEST_ID_LEN = 20,
@@ -31,12 +32,12 @@ struct reply {
     int status; /* 0: not decided yet */
     struct strbuf body;
     const char *content_type;
-    char allow[64];                    /* 405: the methods that exist */
-    char location[128], object_id[64]; /* of what was made; empty: no header */
-    const char *attachment;            /* name of the file that a browser would save; NULL: none */
-    bool challenge;                    /* WWW-Authenticate: Basic */
-    bool close;                        /* Connection: close */
-    unsigned retry_after_s;            /* 0: none */
+    char allow[64];         /* 405: the methods that exist */
+    struct strbuf headers;  /* of reply_header() */
+    const char *attachment; /* name of the file that a browser would save; NULL: none */
+    bool challenge;         /* WWW-Authenticate: Basic */
+    bool close;             /* Connection: close */
+    unsigned retry_after_s; /* 0: none */
 };
 
 struct http_request {
@@ -49,8 +50,9 @@ struct http_request {
     struct segments path;
     char address[64];          /* of the client: the peer's, or what a trusted proxy says */
     char remote[80];           /* the same with the port, where there is one */
-    const char *authorization; /* borrowed from the transport, like the next two; NULL: none */
+    const char *authorization; /* borrowed from the transport, like the next ones; NULL: none */
     const char *api_key_text, *passcode;
+    const char *origin, *cors_method, *cors_headers; /* of CORS */
     unsigned authorizations;
     char *user_agent; /* owned */
     struct strbuf body;

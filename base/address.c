@@ -35,6 +35,25 @@ void address_text(const struct address *a, char to[ADDRESS_TEXT_MAX])
         inet_ntop(AF_INET6, a->v, to, ADDRESS_TEXT_MAX);
 }
 
+bool address_without_port(const char *text, char to[ADDRESS_TEXT_MAX])
+{
+    char bare[ADDRESS_TEXT_MAX];
+    bool brackets = text[0] == '[';
+    const char *from = brackets ? text + 1 : text, *colon = strchr(from, ':');
+    bool one_colon = colon != NULL && strchr(colon + 1, ':') == NULL;
+    size_t len = brackets ? strcspn(from, "]") : one_colon ? (size_t)(colon - from) : strlen(from);
+    struct address a;
+
+    if (len >= sizeof bare || (brackets && from[len] != ']'))
+        return false;
+    memcpy(bare, from, len);
+    bare[len] = '\0';
+    if (!address_parse(bare, &a))
+        return false;
+    address_text(&a, to);
+    return true;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
     return memcmp(a->v, b->v, sizeof a->v) == 0;

@@ -22,6 +22,9 @@ bool address_parse(const char *text, struct address *ret);
 void address_text(const struct address *a, char to[ADDRESS_TEXT_MAX]);
 bool address_equal(const struct address *a, const struct address *b);
 
+/* address_without_port - "ip", "ip:port", "[ip6]:port" or "[ip6]": the bare address as people write it. False: none. */
+bool address_without_port(const char *text, char to[ADDRESS_TEXT_MAX]);
+
 /* network_parse - "10.0.0.0/8", "2001:db8::/32"; with `or_address` also one address, a network of one. */
 bool network_parse(const char *text, bool or_address, struct network *ret);
 bool network_has(const struct network *n, const struct address *a);

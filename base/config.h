@@ -16,6 +16,21 @@ struct sftpd_binding {
 struct httpd_binding {
     char *address; /* "" : all; an absolute path: a Unix socket */
     uint32_t port; /* 0: off (unless a Unix socket) */
+    bool enable_https;
+    uint32_t client_auth_type;        /* 1: a client certificate is required */
+    uint32_t min_tls_version;         /* 12 or 13 */
+    struct strings tls_cipher_suites; /* of TLS 1.2, by their IANA names */
+    struct strings proxy_allowed;     /* addresses and networks */
+    char *client_ip_proxy_header;     /* the one header to believe */
+    bool render_openapi;
+};
+
+/* Which pages of other origins may call the API from a browser. */
+struct cors_config {
+    bool enabled;
+    struct strings allowed_origins, allowed_methods, allowed_headers, exposed_headers;
+    bool allow_credentials;
+    uint32_t max_age_s; /* wire: max_age */
 };
 
 struct actions_config {
@@ -74,6 +89,9 @@ struct sftpd_config {
 struct httpd_config {
     struct objects bindings; /* struct httpd_binding */
     char *signing_passphrase;
+    char *certificate_file, *certificate_key_file;
+    struct strings ca_certificates, ca_revocation_lists;
+    struct cors_config cors;
 };
 
 struct bcrypt_options {

@@ -8,17 +8,7 @@
 #include "base/config_inside.h"
 #include "base/hook.h"
 
-enum {
-    PORT_MAX = 65535,
-    HASH_WORK_MAX = 1 << 20,
-    RATE_MAX = 100000000,
-    WATCHES_MAX = 1 << 30,
-    YEAR_MIN = 365 * 24 * 60
-};
-
-#define PATH_TEXT     "must be an absolute path without \".\" and \"..\""
-#define ADDRESS_TEXT  "must be an IP address, or empty for all"
-#define LISTENER_TEXT "must be an IP address, empty for all, or the absolute path of a Unix socket (at most 107 bytes)"
+enum { HASH_WORK_MAX = 1 << 20, RATE_MAX = 100000000, WATCHES_MAX = 1 << 30, YEAR_MIN = 365 * 24 * 60 };
 
 /* ---- paths, by their components ---- */
 
@@ -32,7 +22,7 @@ static size_t component(const char **at, const char **ret)
     return len;
 }
 
-static bool is_absolute(const char *s)
+bool config_path_is(const char *s)
 {
     const char *name;
 
@@ -68,9 +58,9 @@ static bool is_address(const char *s)
     return inet_pton(AF_INET, s, &any) == 1 || inet_pton(AF_INET6, s, &any) == 1;
 }
 
-static bool is_listener(const char *s)
+bool config_listener_is(const char *s)
 {
-    return s[0] == '/' ? is_absolute(s) && strlen(s) < sizeof((struct sockaddr_un *)0)->sun_path : is_address(s);
+    return s[0] == '/' ? config_path_is(s) && strlen(s) < sizeof((struct sockaddr_un *)0)->sun_path : is_address(s);
 }
 
 static bool is_one_of(const char *s, const char *const *words)
@@ -195,22 +185,6 @@ static const struct field sftpd_keys[] = {
 };
 static const struct schema sftpd_schema = SCHEMA("sftpd", struct sftpd_config, sftpd_keys);
 
-static const struct field httpd_binding_keys[] = {
-    F_STRING(struct httpd_binding, address, .valid = is_listener, .valid_text = LISTENER_TEXT,
-             .help = "IP address to listen on, empty: all; or the absolute path of a Unix socket"),
-    F_U32(struct httpd_binding, port, .max = PORT_MAX, .fallback = "0",
-          .help = "TCP port; 0: this binding is off, unless it is a Unix socket"),
-};
-static const struct schema httpd_binding_schema = SCHEMA("binding", struct httpd_binding, httpd_binding_keys);
-
-static const struct field httpd_keys[] = {
-    F_OBJECTS(struct httpd_config, bindings, .sub = &httpd_binding_schema, .max = 16,
-              .fallback = "[{\"address\":\"127.0.0.1\",\"port\":8080}]", .help = "where the REST API is served"),
-    F_STRING(struct httpd_config, signing_passphrase, .max = 1024,
-             .help = "tokens are signed with it; empty: a new random secret at each start"),
-};
-static const struct schema httpd_schema = SCHEMA("httpd", struct httpd_config, httpd_keys);
-
 static const struct field bcrypt_keys[] = {
     F_U32(struct bcrypt_options, cost, .min = 4, .max = 14, .fallback = "10", .help = "two to this power rounds"),
 };
@@ -250,7 +224,7 @@ static const struct field provider_keys[] = {
              .valid_text = "must be sqlite", .fallback = "sqlite", .help = "kind of the database: sqlite"),
     F_STRING(struct provider_config, name, .flags = FIELD_REQUIRED, .max = 4095, .fallback = "tally.db",
              .help = "file of the database, relative to state_dir"),
-    F_STRING(struct provider_config, users_base_dir, .max = 4095, .valid = is_absolute, .valid_text = PATH_TEXT,
+    F_STRING(struct provider_config, users_base_dir, .max = 4095, .valid = config_path_is, .valid_text = PATH_TEXT,
              .fallback = "/srv/tally/data",
              .help = "a user without home_dir gets a directory of that name here; empty: home_dir must be given"),
     F_U32(struct provider_config, track_quota, .max = 2, .fallback = "1",
@@ -310,7 +284,7 @@ static int vfs_check(const void *obj, struct why *why)
 }
 
 static const struct field vfs_keys[] = {
-    F_STRING(struct vfs_config, mount, .flags = FIELD_REQUIRED, .max = 4095, .valid = is_absolute,
+    F_STRING(struct vfs_config, mount, .flags = FIELD_REQUIRED, .max = 4095, .valid = config_path_is,
              .valid_text = PATH_TEXT, .fallback = "/srv/tally/homes", .help = "where the homes are mounted"),
     F_BOOL(struct vfs_config, in_place, .fallback = "false",
            .help = "mount the counted view over each home itself; true is not available yet"),
@@ -350,16 +324,16 @@ static const struct schema watcher_schema = SCHEMA("watcher", struct watcher_con
 /* ---- the whole ---- */
 
 static const struct field config_keys[] = {
-    F_STRING(struct config, state_dir, .flags = FIELD_REQUIRED, .max = 4095, .valid = is_absolute,
+    F_STRING(struct config, state_dir, .flags = FIELD_REQUIRED, .max = 4095, .valid = config_path_is,
              .valid_text = PATH_TEXT, .fallback = "/var/lib/tally", .help = "database, ledger, host keys"),
-    F_STRING(struct config, runtime_dir, .flags = FIELD_REQUIRED, .max = 4095, .valid = is_absolute,
+    F_STRING(struct config, runtime_dir, .flags = FIELD_REQUIRED, .max = 4095, .valid = config_path_is,
              .valid_text = PATH_TEXT, .fallback = "/run/tally", .help = "sockets"),
     F_STRING(struct config, log_level, .flags = FIELD_REQUIRED, .valid = is_log_level,
              .valid_text = "must be debug, info, warn or error", .fallback = "info", .applies = AT_RELOAD,
              .help = "the least that is logged: debug, info, warn or error"),
     F_OBJECT(struct config, common, &common_schema),
     F_OBJECT(struct config, sftpd, &sftpd_schema),
-    F_OBJECT(struct config, httpd, &httpd_schema),
+    F_OBJECT(struct config, httpd, &httpd_config_schema),
     F_OBJECT(struct config, data_provider, &provider_schema),
     F_OBJECT(struct config, telemetry, &telemetry_schema),
     F_OBJECT(struct config, mfa, &mfa_schema),

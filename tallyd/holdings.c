@@ -138,7 +138,8 @@ static int open_sftp_sockets(struct holdings *h)
             continue;
         snprintf(what, sizeof what, "sftpd.bindings[%zu]", i);
         snprintf(name, sizeof name, "sftp.%zu", i);
-        int r = listen_tcp(b[i].address ? b[i].address : "", b[i].port, what, &fd, &why);
+        fd = listen_activated(name);
+        int r = fd >= 0 ? 0 : listen_tcp(b[i].address ? b[i].address : "", b[i].port, what, &fd, &why);
         if (r < 0)
             return fail_why(r, &why);
         if ((r = share(h, name, fd)) < 0)
@@ -157,6 +158,8 @@ static int open_httpd_socket(struct holdings *h, const struct httpd_binding *b, 
 
     snprintf(what, sizeof what, "httpd.bindings[%zu]", i);
     snprintf(name, sizeof name, "httpd.%zu", i);
+    if ((fd = listen_activated(name)) >= 0)
+        return share(h, name, fd);
     if (b->address != NULL && b->address[0] == '/')
         r = listen_unix(b->address, 0, what, &fd, &why);
     else if (b->port != 0)

@@ -1,12 +1,15 @@
 #include "tallyd/listen.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -125,4 +128,21 @@ int listen_unix(const char *path, gid_t group, const char *what, int *ret_fd, st
     if (r < 0)
         return why_set(reterr_why, r, what, "cannot listen on %s: %s", path, error_text(r));
     return 0;
+}
+
+int listen_activated(const char *name)
+{
+    char **names = NULL;
+    int n = sd_listen_fds_with_names(0, &names), found = -1;
+
+    for (int i = 0; i < n; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        if (found < 0 && strcmp(names[i], name) == 0 && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
+            found = fcntl(fd, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START + n);
+        free(names[i]);
+    }
+    free(names);
+    if (found >= 0)
+        fcntl(found, F_SETFL, O_NONBLOCK);
+    return found;
 }

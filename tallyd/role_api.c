@@ -1,6 +1,7 @@
 /* The api role: the store (the only writer), the REST API, the metrics. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "api/apid.h"
 #include "base/lock.h"
@@ -26,6 +27,8 @@ static void message(void *arg, struct control *c, const struct control_message *
     mutex_lock(&a->lock);
     if (strcmp(m->name, "login") == 0 && username != NULL && a->apid != NULL)
         apid_login_seen(a->apid, username, json_number(m->args, "at_ms", 0));
+    if (strcmp(m->name, "reload") == 0 && a->apid != NULL)
+        apid_reload(a->apid);
     mutex_unlock(&a->lock);
     if (strcmp(m->name, "reload") == 0)
         IGNORE(level_reload(a->role->config_path), "logged there");
@@ -45,6 +48,7 @@ static struct apid *set_apid(struct api_role *a, struct apid *apid)
 
 static size_t take_sockets(struct role *role, struct apid_socket *sockets)
 {
+    const struct httpd_binding *bindings = role->config->httpd.bindings.v;
     size_t n = 0;
     int fd;
 
@@ -52,7 +56,7 @@ static size_t take_sockets(struct role *role, struct apid_socket *sockets)
         char name[32];
         snprintf(name, sizeof name, "httpd.%zu", i);
         if ((fd = role_take_fd(role, name)) >= 0)
-            sockets[n++] = (struct apid_socket){ .fd = fd };
+            sockets[n++] = (struct apid_socket){ .fd = fd, .binding = &bindings[i] };
     }
     if ((fd = role_take_fd(role, "admin")) >= 0)
         sockets[n++] = (struct apid_socket){ .fd = fd, .is_admin_socket = true };
@@ -61,9 +65,23 @@ static size_t take_sockets(struct role *role, struct apid_socket *sockets)
     return n;
 }
 
+/* Each connection is a descriptor, and the usual soft limit is as low as one listener's connections. */
+static void limit_raise(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == l.rlim_max)
+        return;
+    l.rlim_cur = l.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+        IGNORE(log_fail(-errno, "cannot raise the number of open files"), "it serves with fewer");
+}
+
 static int start_all(struct api_role *a, struct role *role)
 {
     static struct apid_socket sockets[SOCKETS_MAX];
+
+    limit_raise();
     size_t n = take_sockets(role, sockets);
     int r = store_open(role->config, STORE_WRITE, &a->store);
 

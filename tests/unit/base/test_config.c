@@ -94,12 +94,21 @@ static void nothing_given_means_the_fallbacks(void **state)
           "{\"state_dir\":\"/var/lib/tally\",\"runtime_dir\":\"/run/tally\",\"log_level\":\"info\","
           "\"common\":{\"idle_timeout\":15,\"upload_mode\":0,\"setstat_mode\":0,"
           "\"actions\":{\"execute_on\":[],\"execute_sync\":[],\"hook\":\"\"},\"max_total_connections\":0,"
-          "\"max_per_host_connections\":20},"
+          "\"max_per_host_connections\":20,"
+          "\"defender\":{\"enabled\":false,\"driver\":\"memory\",\"ban_time\":30,\"ban_time_increment\":50,"
+          "\"threshold\":15,\"score_invalid\":2,\"score_valid\":1,\"score_limit_exceeded\":3,"
+          "\"observation_time\":30,\"entries_soft_limit\":100,\"entries_hard_limit\":150,"
+          "\"safelist_file\":\"\",\"blocklist_file\":\"\"},\"rate_limiters\":[]},"
           "\"sftpd\":{\"bindings\":[{\"address\":\"\",\"port\":2022}],\"host_keys\":[],\"banner\":\"\","
           "\"max_auth_tries\":6,\"login_grace_time\":30,\"password_authentication\":true,"
           "\"keyboard_interactive_authentication\":true,\"trusted_user_ca_keys\":[],"
           "\"enabled_ssh_commands\":[\"*\"]},"
-          "\"httpd\":{\"bindings\":[{\"address\":\"127.0.0.1\",\"port\":8080}],\"signing_passphrase\":\"\"},"
+          "\"httpd\":{\"bindings\":[{\"address\":\"127.0.0.1\",\"port\":8080,\"enable_https\":false,"
+          "\"client_auth_type\":0,\"min_tls_version\":12,\"tls_cipher_suites\":[],\"proxy_allowed\":[],"
+          "\"client_ip_proxy_header\":\"\",\"render_openapi\":true}],\"signing_passphrase\":\"\","
+          "\"certificate_file\":\"\",\"certificate_key_file\":\"\",\"ca_certificates\":[],"
+          "\"ca_revocation_lists\":[],\"cors\":{\"enabled\":false,\"allowed_origins\":[],\"allowed_methods\":[],"
+          "\"allowed_headers\":[],\"exposed_headers\":[],\"allow_credentials\":false,\"max_age\":0}},"
           "\"data_provider\":{\"driver\":\"sqlite\",\"name\":\"tally.db\",\"users_base_dir\":\"/srv/tally/data\","
           "\"track_quota\":1,\"backups_path\":\"backups\",\"max_restore_size\":10485760,\"create_default_admin\":false,"
           "\"password_hashing\":{\"bcrypt_options\":{\"cost\":10},"
@@ -173,7 +182,7 @@ static const struct {
     { "{\"sftpd\":{\"bindings\":[{\"port\":22},{\"address\":\"::1\",\"port\":23}]}}",
       "\"bindings\":[{\"address\":\"\",\"port\":22},{\"address\":\"::1\",\"port\":23}],\"host_keys\"" },
     { "{\"httpd\":{\"bindings\":[{\"address\":\"/run/t/api.sock\"}]},\"sftpd\":{\"bindings\":[]}}",
-      "{\"address\":\"/run/t/api.sock\",\"port\":0}" },
+      "{\"address\":\"/run/t/api.sock\",\"port\":0," },
     { "{\"httpd\":{\"bindings\":[]}}", "\"httpd\":{\"bindings\":[]" },
     { "{\"sftpd\":{\"host_keys\":[\"a\",\"/b\"]}}", "\"host_keys\":[\"a\",\"/b\"]" },
     { "{\"vfs\":{\"mount\":\"/var/lib/tally2\"}}", "\"mount\":\"/var/lib/tally2\"" },
