@@ -85,33 +85,34 @@ static void conn_name(struct http_conn *c, int fd)
 
 /* ---- states ---- */
 
-static void wait_locked(struct tracked *k, bool waits) REQUIRES(k->of->lock);
-static void wait_locked(struct tracked *k, bool waits)
+static void wait_locked(struct conns *c, struct tracked *k, bool waits) REQUIRES(c->lock);
+static void wait_locked(struct conns *c, struct tracked *k, bool waits)
 {
     if (k->is_waiting)
-        TAILQ_REMOVE(&k->of->waiting, k, waiting);
+        TAILQ_REMOVE(&c->waiting, k, waiting);
     if (waits)
-        TAILQ_INSERT_TAIL(&k->of->waiting, k, waiting);
+        TAILQ_INSERT_TAIL(&c->waiting, k, waiting);
     k->is_waiting = waits;
 }
 
-static void fly_locked(struct tracked *k, bool flies) REQUIRES(k->of->lock);
-static void fly_locked(struct tracked *k, bool flies)
+static void fly_locked(struct conns *c, struct tracked *k, bool flies) REQUIRES(c->lock);
+static void fly_locked(struct conns *c, struct tracked *k, bool flies)
 {
     if (flies == k->is_flying)
         return;
     if (flies)
-        TAILQ_INSERT_TAIL(&k->of->flight, k, flight);
+        TAILQ_INSERT_TAIL(&c->flight, k, flight);
     else
-        TAILQ_REMOVE(&k->of->flight, k, flight);
-    k->of->flying += flies ? 1U : -1U;
+        TAILQ_REMOVE(&c->flight, k, flight);
+    c->flying += flies ? 1U : -1U;
     k->is_flying = flies;
 }
 
 void conn_move(struct http_conn *conn, enum conn_state state)
 {
     struct tracked *k = (struct tracked *)conn;
-    const struct http_limits *l = &k->of->limits;
+    struct conns *c = k->of;
+    const struct http_limits *l = &c->limits;
     const unsigned ms[] = {
         [CONN_HEAD] = l->head_ms,
         [CONN_BODY] = l->body_ms,
@@ -120,21 +121,22 @@ void conn_move(struct http_conn *conn, enum conn_state state)
     };
     uint64_t at = ms[state] > 0 ? sys->now_ns() + ms[state] * UINT64_C(1000000) : 0;
 
-    mutex_lock(&k->of->lock);
+    mutex_lock(&c->lock);
     k->deadline_ns = at;
-    wait_locked(k, state == CONN_HEAD || state == CONN_BODY);
-    fly_locked(k, state != CONN_HEAD);
-    mutex_unlock(&k->of->lock);
+    wait_locked(c, k, state == CONN_HEAD || state == CONN_BODY);
+    fly_locked(c, k, state != CONN_HEAD);
+    mutex_unlock(&c->lock);
 }
 
 void conn_client(struct http_conn *conn, const char *address)
 {
     struct tracked *k = (struct tracked *)conn;
+    struct conns *c = k->of;
 
-    mutex_lock(&k->of->lock);
+    mutex_lock(&c->lock);
     str_set(k->client, sizeof(k->client), address);
-    fly_locked(k, true);
-    mutex_unlock(&k->of->lock);
+    fly_locked(c, k, true);
+    mutex_unlock(&c->lock);
 }
 
 unsigned conns_in_flight(struct conns *c, const char *address)
@@ -164,7 +166,7 @@ static void oldest_cut_locked(struct conns *c, unsigned listener)
     if (k == NULL)
         return;
     IGNORE(shutdown(k->fd, SHUT_RDWR), "it may be gone already");
-    wait_locked(k, false);
+    wait_locked(c, k, false);
     k->deadline_ns = 0;
 }
 
@@ -184,7 +186,7 @@ struct http_conn *conn_open(struct conns *c, const struct listener *l, unsigned 
     mutex_lock(&c->lock);
     if (++c->open[index] > CROWDED)
         oldest_cut_locked(c, index);
-    wait_locked(k, true);
+    wait_locked(c, k, true);
     mutex_unlock(&c->lock);
     return &k->conn;
 }
@@ -195,8 +197,8 @@ void conn_close(struct http_conn *conn)
     struct conns *c = k->of;
 
     mutex_lock(&c->lock);
-    wait_locked(k, false);
-    fly_locked(k, false);
+    wait_locked(c, k, false);
+    fly_locked(c, k, false);
     c->open[k->conn.listener]--;
     mutex_unlock(&c->lock);
     free(k);
