@@ -82,7 +82,7 @@ static int problem(const char *key, const char *path, int code)
 
 static gnutls_datum_t datum(char *text)
 {
-    return (gnutls_datum_t){ (unsigned char *)text, (unsigned)strlen(text) };
+    return (gnutls_datum_t){ (unsigned char *)text, text != NULL ? (unsigned)strlen(text) : 0 };
 }
 
 static int pair_load(const struct httpd_config *c, struct tls_generation *g)
