@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,10 +25,11 @@
 #include "base/sys.h"
 #include "ledger/ledger.h"
 #include "store/store.h"
+#include "tests/support/faults.h"
 #include "vfs/mount.h"
 #include "vfs/vfs.h"
 
-enum { AWAIT_MS = 5000, TALK_MAX = 16384 };
+enum { AWAIT_MS = 5000, FAULT_MS = 10000, TALK_MAX = 16384 };
 
 enum ask { ASK_USER, ASK_USER_REMOVE, ASK_FOLDER_ID, ASK_RECOUNT, ASK_STOP };
 
@@ -288,6 +290,7 @@ static void server_main(struct vfs_bed *b, int talk, bool resume)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0); /* a signal to the test's group is not for us: the test needs us to end */
     descriptors_inherit(b, talk);
+    faults_install();
     server_start(b, &s, resume);
     do {
         if (send(talk, &r, sizeof r, 0) < 0 || recv(talk, &t, sizeof t, 0) <= 0)
@@ -431,6 +434,7 @@ void bed_start(struct vfs_bed *b)
     mkdir(b->data, 0755);
     mkdir(b->state, 0700);
     guard_start(b);
+    faults_prepare();
     bed_mount(b);
     notifier_start(b);
     server_fork(b, false);
@@ -462,6 +466,27 @@ void bed_crash(struct vfs_bed *b)
 {
     guarded->server = 0;
     kill(b->server, SIGKILL);
+    server_reap(b);
+    server_fork(b, true);
+}
+
+void bed_fault(struct vfs_bed *b, unsigned points)
+{
+    (void)b;
+    guarded->server = 0; /* it dies as it is asked to */
+    faults_arm(points);
+}
+
+void bed_revive(struct vfs_bed *b)
+{
+    CLEANUP(fd_close) int pid_fd = (int)syscall(SYS_pidfd_open, b->server, 0);
+    struct pollfd ended = { .fd = pid_fd, .events = POLLIN };
+
+    if (poll(&ended, 1, FAULT_MS) != 1) {
+        fprintf(stderr, "vfs_bed: the server did not come to its fault point\n");
+        kill(b->server, SIGKILL);
+    }
+    faults_arm(0);
     server_reap(b);
     server_fork(b, true);
 }

@@ -34,6 +34,11 @@ void bed_crash(struct vfs_bed *b);
 void bed_restart(struct vfs_bed *b);
 void bed_remount(struct vfs_bed *b);
 
+/* bed_fault - the server kills itself at the n-th fault point from now on (tests/support/faults.h). bed_revive - waits
+ * for that and starts one that resumes; a server that has not come to the point after 10 s is killed. */
+void bed_fault(struct vfs_bed *b, unsigned points);
+void bed_revive(struct vfs_bed *b);
+
 /* bed_user, bed_folder - adds or updates (JSON as in the API); the vfs is told. Returns the id. bed_user_remove, ... */
 int64_t bed_user(struct vfs_bed *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void bed_user_remove(struct vfs_bed *b, const char *name);
