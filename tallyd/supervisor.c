@@ -62,6 +62,8 @@ struct supervisor {
     bool stopping, all_ready_once, has_failed;
     size_t stop_at; /* services from here upwards have been told to stop */
     uint64_t stop_deadline_ms;
+    uint64_t watchdog_ms; /* systemd wants to hear from us as often; 0: it does not */
+    uint64_t told_alive_ms;
 };
 
 static uint64_t now_ms(void)
@@ -342,10 +344,22 @@ static void take_signals(struct supervisor *s)
     reap(s);
 }
 
+/* systemd's watchdog (sd_watchdog_enabled(3)): a loop that no longer turns is started anew. */
+static void tell_alive(struct supervisor *s)
+{
+    if (s->watchdog_ms == 0 || now_ms() - s->told_alive_ms < s->watchdog_ms / 2)
+        return;
+    s->told_alive_ms = now_ms();
+    sd_notify(0, "WATCHDOG=1");
+}
+
 static int wait_ms(const struct supervisor *s)
 {
     uint64_t now = now_ms();
     uint64_t next = s->stopping ? now + 1000 : UINT64_MAX;
+
+    if (s->watchdog_ms != 0)
+        next = MIN(next, s->told_alive_ms + s->watchdog_ms / 2);
 
     for (size_t i = 0; i < services_n; i++)
         if (s->services[i].restart_at_ms != 0 && s->services[i].pid == 0)
@@ -367,6 +381,7 @@ static void supervisor_loop(struct supervisor *s)
                 fd_close(&s->ports[i].fd); /* its death comes as a signal */
         take_signals(s);
         restart_due(s);
+        tell_alive(s);
     }
 }
 
@@ -420,8 +435,11 @@ int supervisor_run(const struct config *config, const char *config_path, const s
     struct supervisor s = {
         .config = config, .config_path = config_path, .restore = restore, .restore_fd = -1, .signal_fd = -1
     };
+    uint64_t watchdog_us = 0;
     int r;
 
+    if (sd_watchdog_enabled(0, &watchdog_us) > 0)
+        s.watchdog_ms = MAX(watchdog_us / 1000, UINT64_C(1));
     holdings_init(&s.held, config);
     for (size_t i = 0; i < services_n; i++) {
         s.services[i].row = &services[i];

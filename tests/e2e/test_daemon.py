@@ -267,3 +267,23 @@ def test_sighup_takes_over_the_log_level_and_refuses_a_wrong_file(make_tally):
         return len(t.log()) == before
 
     until(quiet, 10, "the access log is below the level")
+
+
+def test_systemd_hears_that_it_is_ready_alive_and_stopping():
+    t = Tally()
+    path = str(t.dir / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(path)
+        s.settimeout(30)
+        os.environ.update(NOTIFY_SOCKET=path, WATCHDOG_USEC="200000")
+        try:
+            t.start()
+            heard = [s.recv(200)]
+            while heard.count(b"WATCHDOG=1") < 5 or b"READY=1" not in heard:
+                heard.append(s.recv(200))
+            t.process.send_signal(signal.SIGTERM)
+            while b"STOPPING=1" not in heard:
+                heard.append(s.recv(200))
+        finally:
+            del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+            t.close()
