@@ -269,21 +269,20 @@ def test_sighup_takes_over_the_log_level_and_refuses_a_wrong_file(make_tally):
     until(quiet, 10, "the access log is below the level")
 
 
-def test_systemd_hears_that_it_is_ready_alive_and_stopping():
-    t = Tally()
-    path = str(t.dir / "notify")
+def test_systemd_hears_that_it_is_ready_alive_and_stopping(make_tally, monkeypatch, tmp_path):
+    heard = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.bind(path)
-        s.settimeout(30)
-        os.environ.update(NOTIFY_SOCKET=path, WATCHDOG_USEC="200000")
+        s.bind(str(tmp_path / "notify"))
+        reader = threading.Thread(target=lambda: [heard.append(m) for m in iter(lambda: s.recv(200), b"end")])
+        reader.start()
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
         try:
-            t.start()
-            heard = [s.recv(200)]
-            while heard.count(b"WATCHDOG=1") < 5 or b"READY=1" not in heard:
-                heard.append(s.recv(200))
-            t.process.send_signal(signal.SIGTERM)
-            while b"STOPPING=1" not in heard:
-                heard.append(s.recv(200))
+            t = make_tally()
+            until(lambda: heard.count(b"WATCHDOG=1") >= 5 and b"READY=1" in heard, what="signs of life")
+            assert t.stop() == 0
+            until(lambda: b"STOPPING=1" in heard, what="the farewell")
         finally:
-            del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
-            t.close()
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ending:
+                ending.sendto(b"end", str(tmp_path / "notify"))
+            reader.join()
