@@ -310,8 +310,10 @@ struct json_object *sftpd_status(const struct sftpd *s)
     static const char *const commands[] = { "md5sum",    "sha1sum", "sha256sum", "sha384sum",
                                             "sha512sum", "cd",      "pwd",       "scp" };
     struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+    const struct strings *enabled = &s->o.config->sftpd.enabled_ssh_commands;
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        json_object_array_add(list, json_object_new_string(commands[i]));
+        if (strings_has(enabled, "*") || strings_has(enabled, commands[i]))
+            json_object_array_add(list, json_object_new_string(commands[i]));
     json_object_object_add(o, "is_active", json_object_new_boolean(s->listener_pid > 0));
     json_object_object_add(o, "bindings", bindings_status(s));
     json_object_object_add(o, "ssh_commands", list);

@@ -277,10 +277,7 @@ static bool is_enabled(const struct account *a, const char *name)
 {
     if (!a->ssh_commands)
         return true;
-    for (size_t i = 0; i < a->ssh_commands->n; i++)
-        if (strcmp(a->ssh_commands->v[i], "*") == 0 || strcmp(a->ssh_commands->v[i], name) == 0)
-            return true;
-    return false;
+    return strings_has(a->ssh_commands, "*") || strings_has(a->ssh_commands, name);
 }
 
 static int command_choose(struct account *a, const struct words *w, const char *line, struct stream *ret)

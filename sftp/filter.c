@@ -91,7 +91,6 @@ static const struct {
     { SCMP_SYS(fsync), ALWAYS, ANY },
     { SCMP_SYS(fdatasync), ALWAYS, ANY },
     { SCMP_SYS(fstatfs), ALWAYS, ANY },
-    { SCMP_SYS(fadvise64), ALWAYS, ANY },
     { SCMP_SYS(lseek), ALWAYS, ANY },
     /* listening */
     { SCMP_SYS(accept4), TO_LOGIN, ANY },

@@ -14,7 +14,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 
-enum { OPEN_TRIES = 4, HINT_BYTES = 4 << 20, NAME_LIMIT = 255 };
+enum { OPEN_TRIES = 4, NAME_LIMIT = 255 };
 enum { DEFAULT_FILE_MODE = 0666 };
 
 #define SIZE_TEXT "the file would be larger than this account may upload"
@@ -245,17 +245,9 @@ int home_file_open(struct account *a, const char *path, unsigned how, mode_t mod
     return 0;
 }
 
-/* Who reads one piece after another gets the next ones fetched while these are on the wire. */
-static void read_hint(struct home_file *f, uint64_t off, size_t len)
-{
-    bool sequential = off == f->read_next;
-    f->read_next = off + len;
-    if (!sequential || f->read_next + HINT_BYTES / 2 < f->hinted)
-        return;
-    f->hinted = f->read_next + HINT_BYTES;
-    IGNORE(posix_fadvise(f->fd, (off_t)f->read_next, HINT_BYTES, POSIX_FADV_WILLNEED), "only a hint");
-}
-
+/* Reading ahead is the kernel's: the mount passes reads through to the backing file, whose own window grows with a
+ * sequential reader. A hint of ours (posix_fadvise) was tried and was worse: it filled the FUSE inode's cache through
+ * the daemon, where no read looks. */
 ssize_t home_file_read(struct account *a, struct home_file *f, void *buf, size_t len, uint64_t off)
 {
     if (!f->may_read)
@@ -265,7 +257,6 @@ ssize_t home_file_read(struct account *a, struct home_file *f, void *buf, size_t
     ssize_t n = sys->pread(f->fd, buf, len, off);
     if (n <= 0)
         return n;
-    read_hint(f, off, (size_t)n);
     bucket_take(&a->down, (uint64_t)n);
     if (!(f->how & (FILE_WRITE | FILE_SUM)))
         activity_moved(a->activity, &f->transfer, (uint64_t)n);

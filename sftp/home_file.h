@@ -38,7 +38,6 @@ struct home_file {
     struct transfer transfer;
     bool has_times; /* asked for while it was open for writing: set again when it is closed */
     struct timespec times[2];
-    uint64_t read_next, hinted; /* offsets: end of the last read, end of the last hint */
 };
 
 /* home_file_open - `mode` 0: the default. */
