@@ -116,6 +116,7 @@ int apid_start(const struct apid_options *o, struct apid **ret)
     a->store = o->store;
     a->control = o->control;
     a->connections = o->connections;
+    a->guards = o->guards;
     int r = parts_start(o, a);
     if (r < 0) {
         apid_stop(a);

@@ -18,6 +18,7 @@
 
 #include "base/connections.h"
 #include "base/control.h"
+#include "base/guards.h"
 #include "base/role.h"
 #include "store/store.h"
 
@@ -42,6 +43,7 @@ struct apid_options {
     struct store *store;         /* for writing: this role is the only writer */
     struct control *control;
     struct connections *connections;
+    struct guards *guards; /* NULL: nobody is banned or limited */
     const struct apid_socket *sockets;
     size_t sockets_n;
     struct apid_restore restore;

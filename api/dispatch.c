@@ -112,7 +112,28 @@ static bool gate_is_full(const struct http_request *rq)
     if (total != 0 && http_in_flight(a->http, NULL) + gate_sessions(a->gate, NULL) > total)
         return true;
     const char *from = rq->address;
-    return per_host != 0 && http_in_flight(a->http, from) + gate_sessions(a->gate, from) > per_host;
+    bool is_full = per_host != 0 && http_in_flight(a->http, from) + gate_sessions(a->gate, from) > per_host;
+    if (is_full)
+        guards_note(a->guards, from, DEFENDER_LIMIT, "HTTP");
+    return is_full;
+}
+
+/* Banned addresses, and those that come too often. */
+static bool gate_is_shut(struct http_request *rq)
+{
+    static const char banned[] = "your IP address is banned";
+    int64_t wait_ms = 0;
+
+    if (rq->conn->kind != LISTEN_API || guards_refusal(rq->apid->guards, RATE_HTTP, rq->address, &wait_ms) == NULL)
+        return false;
+    if (wait_ms == 0) {
+        reply_result(rq, 403, banned, banned);
+        return true;
+    }
+    reply_result(rq, 429, NULL, "Too Many Requests");
+    rq->reply.retry_after_s = (unsigned)MAX((wait_ms + 500) / 1000, 1);
+    rq->reply.retry_in_ms = wait_ms;
+    return true;
 }
 
 void dispatch_begin(struct http_request *rq)
@@ -123,6 +144,8 @@ void dispatch_begin(struct http_request *rq)
         reply_result(rq, 403, full, full);
         return;
     }
+    if (gate_is_shut(rq))
+        return;
     if (cors_apply(&rq->apid->config->httpd.cors, rq) || request_route(rq) != 0)
         return;
     if (rq->route->is_dump)

@@ -14,6 +14,7 @@ route_fn on_users_list, on_user_post, on_user_get, on_user_put, on_user_delete;
 route_fn on_folders_list, on_folder_post, on_folder_get, on_folder_put, on_folder_delete;
 route_fn on_admins_list, on_admin_post, on_admin_get, on_admin_put, on_admin_delete;
 route_fn on_connections_list, on_connection_delete;
+route_fn on_hosts_list, on_host_get, on_host_delete, on_ban_time_get, on_score_get, on_unban_post;
 route_fn on_user_scans_list, on_folder_scans_list, on_user_scan_post, on_folder_scan_post, on_user_scan_delete,
     on_folder_scan_delete;
 route_fn on_user_usage_put, on_folder_usage_put, on_user_usage_get, on_folder_usage_get;

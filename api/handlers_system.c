@@ -124,8 +124,7 @@ static void provider_status(struct apid *a, struct json_out *j)
 
 static void defender_status(struct apid *a, struct json_out *j)
 {
-    (void)a;
-    json_name_bool(j, "is_active", false);
+    json_name_bool(j, "is_active", a->guards != NULL && defender_is_on(&a->guards->defender));
 }
 
 static void mfa_status(struct apid *a, struct json_out *j)

@@ -11,6 +11,7 @@
  * off what is overdue. TLS is set up per session in on_connection(STARTED), before the handshake (tls.h). */
 #include "api/http.h"
 
+#include <inttypes.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,7 +194,7 @@ static void head_judge(struct http_request *rq, const char *version, const struc
 
 static void reply_headers(struct MHD_Response *response, const struct http_request *rq)
 {
-    char retry[16], disposition[96];
+    char retry[16], retry_in[32], disposition[96];
     const struct {
         const char *name, *value;
     } rows[] = {
@@ -204,6 +205,7 @@ static void reply_headers(struct MHD_Response *response, const struct http_reque
         { "Allow", rq->reply.allow[0] != '\0' ? rq->reply.allow : NULL },
         { "WWW-Authenticate", rq->reply.challenge ? "Basic realm=\"SFTPGo\"" : NULL },
         { "Retry-After", rq->reply.retry_after_s > 0 ? retry : NULL },
+        { "X-Retry-In", rq->reply.retry_in_ms > 0 ? retry_in : NULL },
         { "Connection", rq->reply.close ? "close" : NULL },
         { "Content-Disposition", rq->reply.attachment != NULL ? disposition : NULL },
     };
@@ -211,6 +213,7 @@ static void reply_headers(struct MHD_Response *response, const struct http_reque
     snprintf(retry, sizeof(retry), "%u", rq->reply.retry_after_s);
     snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s\"",
              rq->reply.attachment ? rq->reply.attachment : "");
+    snprintf(retry_in, sizeof(retry_in), "%" PRId64 "ms", rq->reply.retry_in_ms);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (rows[i].value != NULL)
             IGNORE(MHD_add_response_header(response, rows[i].name, rows[i].value), "a reply without it is still one");

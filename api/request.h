@@ -38,6 +38,7 @@ struct reply {
     bool challenge;         /* WWW-Authenticate: Basic */
     bool close;             /* Connection: close */
     unsigned retry_after_s; /* 0: none */
+    int64_t retry_in_ms;    /* the same, exactly; 0: none */
 };
 
 struct http_request {

@@ -6,6 +6,25 @@
 
 #include "store/entities.h"
 
+static bool pointer_is_null(const void *member)
+{
+    return *(const void *const *)member == NULL;
+}
+
+/* Absent is null. */
+static void nullable_write(const void *member, struct json_out *out)
+{
+    json_str(out, *(char *const *)member);
+}
+
+static bool nullable_is_empty(const void *member)
+{
+    (void)member;
+    return false;
+}
+
+static const struct field_codec nullable_codec = { .write = nullable_write, .is_empty = nullable_is_empty };
+
 static const struct field message_fields[] = {
     F_STRING(struct message_shape, error, .flags = FIELD_OMIT_EMPTY),
     F_STRING(struct message_shape, message),
@@ -128,6 +147,29 @@ static const struct field folder_scan_in_fields[] = {
 };
 const struct schema folder_scan_in_schema = SCHEMA("FolderScanRequest", struct usage_in, folder_scan_in_fields);
 
+static const struct field defender_host_fields[] = {
+    F_STRING(struct defender_host_shape, id),
+    F_STRING(struct defender_host_shape, ip),
+    F_I64(struct defender_host_shape, score, .flags = FIELD_OMIT_EMPTY),
+    F_STRING(struct defender_host_shape, ban_time, .flags = FIELD_OMIT_EMPTY),
+};
+const struct schema defender_host_schema = SCHEMA("DefenderEntry", struct defender_host_shape, defender_host_fields);
+
+static const struct field ban_time_fields[] = {
+    F_CUSTOM(struct ban_time_shape, date_time, &nullable_codec),
+};
+const struct schema ban_time_schema = SCHEMA("BanStatus", struct ban_time_shape, ban_time_fields);
+
+static const struct field score_fields[] = {
+    F_I64(struct score_shape, score),
+};
+const struct schema score_schema = SCHEMA("ScoreStatus", struct score_shape, score_fields);
+
+static const struct field unban_in_fields[] = {
+    F_STRING(struct unban_in, ip, .max = 64),
+};
+const struct schema unban_in_schema = SCHEMA("UnbanRequest", struct unban_in, unban_in_fields);
+
 static const struct field scan_report_fields[] = {
     F_I64(struct scan_report, start_time),
     F_I64(struct scan_report, end_time),
@@ -149,11 +191,6 @@ static void last_scan_write(const void *member, struct json_out *out)
         json_null(out);
     else
         schema_write(&scan_report_schema, report, SHOW_API, out);
-}
-
-static bool pointer_is_null(const void *member)
-{
-    return *(const void *const *)member == NULL;
 }
 
 /* Only written: what goes out is never parsed, copied or released by its rows. */

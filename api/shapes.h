@@ -97,6 +97,27 @@ struct running_scan {
     int64_t files_seen, bytes_seen, files_expected;
 };
 
+struct defender_host_shape {
+    char *id; /* hex of the address's text */
+    char *ip;
+    int64_t score;
+    char *ban_time; /* RFC 3339 */
+};
+
+struct ban_time_shape {
+    char *date_time; /* NULL is null */
+};
+
+struct score_shape {
+    int64_t score;
+};
+
+struct unban_in {
+    char *ip;
+};
+
+extern const struct schema defender_host_schema, ban_time_schema, score_schema, unban_in_schema;
+
 struct connection_shape {
     char *username, *connection_id, *client_version, *remote_address;
     int64_t connection_time, last_activity;

@@ -17,6 +17,7 @@ struct apid {
     struct store *store;
     struct control *control;
     struct connections *connections;
+    struct guards *guards;
     struct auth *auth;
     struct live *live;
     struct gate *gate;

@@ -101,8 +101,8 @@ int defender_set(struct defender *d, const struct defender_config *c, struct why
 {
     CLEANUP(mem_free) struct address_range *safe = NULL;
     CLEANUP(mem_free) struct address_range *blocked = NULL;
-    size_t safe_n;
-    size_t blocked_n;
+    size_t safe_n = 0;
+    size_t blocked_n = 0;
     int r = ranges_read(c->safelist_file, DEFENDER_LIST_BYTES, DEFENDER_RANGES_MAX, &safe, &safe_n, reterr_why);
 
     if (r == 0)

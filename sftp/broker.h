@@ -50,8 +50,10 @@ struct session {
     char username[256];          /* once logged in */
     struct action_event *action; /* it waits for a hook: to be handed over by the worker; owned */
     bool logged_in;
-    unsigned tries; /* that failed */
-    bool tried;     /* any login attempt */
+    unsigned tries;  /* that failed */
+    bool tried;      /* any login attempt */
+    bool key_failed; /* a key that is nobody's: the defender hears of it once, if no login follows */
+    enum defender_event key_event;
     struct login_step step;
     char *asked;       /* whom a line is asked for; owned; NULL: nobody */
     char version[256]; /* of the client, as it said when it was asked */

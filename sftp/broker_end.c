@@ -37,6 +37,9 @@ static void session_free(struct sftpd *s, struct session *n, bool is_gone)
     if (!n->tried) {
         metric_add(M_NO_AUTH, 0, 1);
         session_log_refusal(n, "no_auth_tryed", NULL, "no login was tried");
+        guards_note(s->o.guards, n->address, DEFENDER_UNKNOWN, "SSH");
+    } else if (n->key_failed && !n->logged_in) {
+        guards_note(s->o.guards, n->address, n->key_event, "SSH");
     }
     mutex_lock(&s->lock);
     *n->link = n->next;

@@ -47,6 +47,10 @@ static void handed_fill(struct sftpd *s, struct handed *h, int broker_fd)
     handed_add(h, "broker", broker_fd);
     handed_add(h, "connections", s->o.connections_fd);
     handed_add(h, "metrics", s->o.metrics_fd);
+    if (s->o.guards) {
+        handed_add(h, "defender", s->o.guards->defender.fd);
+        handed_add(h, "rates", s->o.guards->rates.fd);
+    }
     for (size_t i = 0; i < s->o.listen_n; i++) {
         struct strbuf b = STRBUF(sizeof(name));
         strbuf_addf(&b, "sftp.%zu", i);

@@ -128,10 +128,27 @@ static bool attempt_goes_on(struct session *n, const struct attempt *a)
     return answer(n, VERDICT_MORE, a->got.next, NULL);
 }
 
+/* People have several keys, and each is offered: of all that are wrong in a connection the defender hears once, at the
+ * connection's end. */
+static void tell_defender(struct sftpd *s, struct session *n, const struct attempt *a)
+{
+    enum defender_event e = a->got.is_unknown ? DEFENDER_UNKNOWN : DEFENDER_FAILED;
+
+    if (a->r != -EACCES)
+        return;
+    if (strcmp(a->got.method, "publickey") != 0) {
+        guards_note(s->o.guards, n->address, e, "SSH");
+        return;
+    }
+    n->key_failed = true;
+    n->key_event = e;
+}
+
 static bool attempt_refused(struct sftpd *s, struct session *n, const struct attempt *a)
 {
     count(a);
     session_log_refusal(n, a->got.method, a->username, a->got.reason ? a->got.reason : error_text(a->r));
+    tell_defender(s, n, a);
     return answer_no(s, n);
 }
 
@@ -227,8 +244,10 @@ bool login_serve_offer(struct sftpd *s, struct session *n, struct packet_in *in)
         const struct login_from from = from_of(n, a.username);
         n->tried = true;
         a.r = login_key_known(s->login, &from, blob, len, &a.got);
-        if (a.r < 0)
+        if (a.r < 0) {
             session_log_refusal(n, a.got.method, a.username, a.got.reason ? a.got.reason : error_text(a.r));
+            tell_defender(s, n, &a);
+        }
         goes_on = a.r < 0 ? answer_no(s, n) : answer(n, VERDICT_YES, 0, NULL);
     }
     attempt_done(&a);

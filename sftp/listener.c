@@ -8,7 +8,6 @@
  *
  * Limits before fork: max_total_connections, max_per_host_connections, and of those who have not logged in yet at most
  * HALF_OPEN_MAX, HALF_OPEN_ADDRESS_MAX of one address. A session that has logged in shows that in its record. */
-#include <arpa/inet.h>
 #include <libssh/libssh.h>
 #include <libssh/server.h>
 #include <netinet/in.h>
@@ -28,12 +27,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/guards.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/sys.h"
 #include "sftp/broker_proto.h"
 #include "sftp/confine.h"
 #include "sftp/io_shim.h"
+#include "sftp/peer.h"
 #include "sftp/session.h"
 #include "sftp/sftpd.h"
 #include "sftp/ssh_key.h"
@@ -46,7 +47,7 @@ enum { USER_TIMEOUT_MS = 120000, TITLE_BYTES = 32, INHERITED = -1 };
 struct child {
     pid_t pid; /* 0: free; INHERITED */
     struct connection *record;
-    struct in6_addr address;
+    struct address address;
     bool is_ours;     /* the record: the broker does not know it */
     int64_t since_ms; /* INHERITED: when it logged in; another time: the record is another's now */
 };
@@ -54,6 +55,7 @@ struct child {
 struct listener {
     const struct config *config;
     struct connections connections;
+    struct guards guards;
     int fds[LISTEN_MAX];
     size_t fds_n;
     int broker, signals;
@@ -222,52 +224,6 @@ static void title_prepare(void)
         IGNORE(prctl(PR_SET_MM, PR_SET_MM_ARG_END, title + sizeof(title), 0, 0), "then ps shows the old title");
 }
 
-static void address_get(const struct sockaddr_storage *a, struct in6_addr *ret)
-{
-    if (a->ss_family == AF_INET6) {
-        *ret = ((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
-        return;
-    }
-    memset(ret, 0, sizeof(*ret));
-    ret->s6_addr[10] = ret->s6_addr[11] = 0xff;
-    memcpy(&ret->s6_addr[12], &((const struct sockaddr_in *)(const void *)a)->sin_addr, 4);
-}
-
-/* "1.2.3.4:22" or "[::1]:22"; an IPv4 address in IPv6's clothes is shown as IPv4. */
-static void address_text(const struct sockaddr_storage *a, char to[72])
-{
-    char ip[INET6_ADDRSTRLEN] = "";
-    struct in6_addr v6;
-    bool is_v6 = a->ss_family == AF_INET6;
-    in_port_t port = is_v6 ? ((const struct sockaddr_in6 *)(const void *)a)->sin6_port
-                           : ((const struct sockaddr_in *)(const void *)a)->sin_port;
-
-    address_get(a, &v6);
-    if (IN6_IS_ADDR_V4MAPPED(&v6))
-        inet_ntop(AF_INET, &v6.s6_addr[12], ip, sizeof(ip));
-    else
-        inet_ntop(AF_INET6, &v6, ip, sizeof(ip));
-    snprintf(to, 72, IN6_IS_ADDR_V4MAPPED(&v6) ? "%s:%u" : "[%s]:%u", ip, ntohs(port));
-}
-
-static bool address_parse(const char *text, struct in6_addr *ret)
-{
-    char ip[80];
-    struct sockaddr_in v4 = { .sin_family = AF_INET };
-
-    if (!str_set(ip, sizeof(ip), text[0] == '[' ? text + 1 : text) || !strrchr(ip, ':'))
-        return false;
-    *strrchr(ip, text[0] == '[' && strchr(ip, ']') ? ']' : ':') = '\0';
-    if (text[0] == '[')
-        return inet_pton(AF_INET6, ip, ret) == 1;
-    if (inet_pton(AF_INET, ip, &v4.sin_addr) != 1)
-        return false;
-    struct sockaddr_storage a = { 0 };
-    memcpy(&a, &v4, sizeof(v4));
-    address_get(&a, ret);
-    return true;
-}
-
 /* Sessions of the listener before this one go on and count. Records that nobody ever used are holes of the table and
  * are not touched. */
 static void inherit_children(struct listener *l)
@@ -280,8 +236,10 @@ static void inherit_children(struct listener *l)
         struct connection *record = &l->connections.v[at / size];
         struct child *c = &l->children[l->children_top];
         at = (at / size + 1) * size;
-        if (!connection_read(record, f, &last_ms) || !address_parse(f->remote_address, &c->address))
+        struct peer peer;
+        if (!connection_read(record, f, &last_ms) || !peer_parse(f->remote_address, &peer))
             continue;
+        c->address = peer.address;
         c->pid = INHERITED;
         c->record = record;
         c->since_ms = f->connect_ms;
@@ -304,14 +262,14 @@ struct counts {
     unsigned total, address, half_open, half_open_address;
 };
 
-static struct counts count(const struct listener *l, const struct in6_addr *address)
+static struct counts count(const struct listener *l, const struct address *address)
 {
     struct counts n = { 0 };
     for (size_t i = 0; i < l->children_top; i++) {
         const struct child *c = &l->children[i];
         if (!c->pid)
             continue;
-        bool same = memcmp(&c->address, address, sizeof(*address)) == 0;
+        bool same = address_equal(&c->address, address);
         bool open = atomic_load_explicit(&c->record->state, memory_order_relaxed) != CONNECTION_LIVE;
         n.total++;
         n.address += same;
@@ -321,20 +279,34 @@ static struct counts count(const struct listener *l, const struct in6_addr *addr
     return n;
 }
 
-static const char *refusal(const struct listener *l, const struct in6_addr *address)
+static const char *count_refusal(struct listener *l, const struct address *address, const char *ip)
 {
     const struct common_config *c = &l->config->common;
     struct counts n = count(l, address);
 
     if (c->max_total_connections && n.total >= c->max_total_connections)
         return "too many connections";
-    if (c->max_per_host_connections && n.address >= c->max_per_host_connections)
+    if (c->max_per_host_connections && n.address >= c->max_per_host_connections) {
+        guards_note(&l->guards, ip, DEFENDER_LIMIT, "SSH");
         return "too many connections from this address";
+    }
     if (n.half_open >= HALF_OPEN_MAX)
         return "too many connections that have not logged in";
     if (n.half_open_address >= HALF_OPEN_ADDRESS_MAX)
         return "too many connections from this address that have not logged in";
     return NULL;
+}
+
+static const char *refusal(struct listener *l, const struct address *address)
+{
+    char ip[ADDRESS_TEXT_MAX];
+    int64_t wait_ms;
+
+    address_text(address, ip);
+    if (defender_refuses(&l->guards.defender, ip, sys->wall_ms()))
+        return "the address is banned";
+    const char *why = count_refusal(l, address, ip);
+    return why ? why : rates_refusal(&l->guards, RATE_SSH, ip, &wait_ms);
 }
 
 static struct child *free_child(struct listener *l)
@@ -389,6 +361,7 @@ static NORETURN void session_main(struct listener *l, int fd, int broker, struct
     title_set("tallyd-session");
     if (connections_keep_only(&l->connections, record) < 0)
         _exit(1);
+    guards_detach(&l->guards);
     confine_descriptors(fd, broker);
     session_confine();
     const struct transport_options o = {
@@ -418,17 +391,19 @@ static int tell_broker(struct listener *l, pid_t pid, const struct connection *r
     return r;
 }
 
-static void fork_session(struct listener *l, int fd, const struct sockaddr_storage *peer, struct child *child)
+static void fork_session(struct listener *l, int fd, const struct peer *peer, struct child *child)
 {
-    char remote[72], local[72];
+    char remote[PEER_TEXT_MAX], local[PEER_TEXT_MAX];
     struct sockaddr_storage own = { 0 };
+    struct peer here;
     socklen_t own_len = sizeof(own);
     int pair[2];
     struct connection *record = connection_claim(&l->connections);
 
     IGNORE(getsockname(fd, (struct sockaddr *)&own, &own_len), "then the log shows no address");
-    address_text(peer, remote);
-    address_text(&own, local);
+    peer_of(&own, &here);
+    peer_text(peer, remote);
+    peer_text(&here, local);
     if (!record || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         log_warn("no room for a connection from %s", remote);
         if (record)
@@ -448,28 +423,27 @@ static void fork_session(struct listener *l, int fd, const struct sockaddr_stora
     if (pid < 0)
         connection_free(record);
     if (pid > 0) {
-        *child = (struct child){ .pid = pid, .record = record, .is_ours = r < 0 };
-        address_get(peer, &child->address);
+        *child = (struct child){ .pid = pid, .record = record, .is_ours = r < 0, .address = peer->address };
     }
 }
 
 static void accept_one(struct listener *l, int listen_fd)
 {
-    struct sockaddr_storage peer = { 0 };
-    socklen_t len = sizeof(peer);
-    struct in6_addr address;
+    struct sockaddr_storage from = { 0 };
+    socklen_t len = sizeof(from);
+    struct peer peer;
     int timeout = USER_TIMEOUT_MS, on = 1;
-    CLEANUP(fd_close) int fd = accept4(listen_fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
+    CLEANUP(fd_close) int fd = accept4(listen_fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
 
     if (fd < 0)
         return;
-    address_get(&peer, &address);
+    peer_of(&from, &peer);
     forget_inherited(l);
-    const char *why = refusal(l, &address);
+    const char *why = refusal(l, &peer.address);
     struct child *child = why ? NULL : free_child(l);
     if (!child) {
-        char remote[72];
-        address_text(&peer, remote);
+        char remote[PEER_TEXT_MAX];
+        peer_text(&peer, remote);
         log_info("connection from %s refused: %s", remote, why ? why : "too many connections");
         return;
     }
@@ -496,6 +470,8 @@ static int take_fds(struct listener *l, struct role *role)
     if (l->fds_n == 0 || l->broker < 0 || connections < 0)
         return -EBADF;
     int r = metric_fd >= 0 ? metric_attach(metric_fd, SFTP_METRIC_ROLE) : 0;
+    if (r == 0)
+        r = guards_take(role, &l->guards);
     return r < 0 ? r : connections_attach(connections, true, &l->connections);
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/connections.h"
+#include "base/guards.h"
 #include "base/role.h"
 #include "store/store.h"
 
@@ -19,6 +20,7 @@ struct sftpd_options {
     struct store *store;         /* for reading */
     struct control *control;     /* told: "login" {username, at_ms} to api */
     struct connections *connections;
+    struct guards *guards; /* NULL: nobody is banned or limited */
     const int *listen_fds; /* borrowed */
     size_t listen_n;
     int metrics_fd;     /* borrowed: handed to the listener */

@@ -220,6 +220,28 @@ static int open_tables(struct holdings *h)
     return share(h, "metrics", metrics_fd);
 }
 
+static int open_guards(struct holdings *h)
+{
+    int r = guards_create(&h->guards);
+
+    if (r < 0)
+        return log_fail(r, "cannot make the tables of the defender and the rate limiters");
+    r = guards_set(&h->guards, &h->config->common);
+    if (r == 0)
+        r = share(h, "defender", fcntl(h->guards.defender.fd, F_DUPFD_CLOEXEC, 3));
+    return r < 0 ? r : share(h, "rates", fcntl(h->guards.rates.fd, F_DUPFD_CLOEXEC, 3));
+}
+
+void holdings_reload(struct holdings *h, const char *config_path)
+{
+    CLEANUP(config_done) struct config c = { 0 };
+    struct why why = { 0 };
+
+    if (config_load(config_path, environ, &c, &why) < 0)
+        return; /* level_reload() has logged it */
+    IGNORE(guards_set(&h->guards, &c.common), "logged; what was in force stays");
+}
+
 /* In the child: keeps two descriptors (what else it inherited would outlive the supervisor with it) and no rights. */
 NORETURN static void notifier_main(struct holdings *h)
 {
@@ -312,5 +334,7 @@ int holdings_open(struct holdings *h)
         r = open_api_sockets(h);
     if (r == 0)
         r = open_tables(h);
+    if (r == 0)
+        r = open_guards(h);
     return r;
 }

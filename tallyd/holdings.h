@@ -3,7 +3,7 @@
  * Threads: the supervisor's one. Errors are logged here, where their context is. */
 #pragma once
 
-#include "base/role.h"
+#include "base/guards.h"
 
 struct holdings {
     const struct config *config;         /* borrowed */
@@ -13,12 +13,16 @@ struct holdings {
     int notify_read_fd;                   /* the notifier's end, kept for one that is started anew */
     pid_t notifier;                       /* 0: none */
     int lock_fd;
+    struct guards guards; /* for listener, broker and api */
 };
 
 void holdings_init(struct holdings *h, const struct config *config);
 
 /* holdings_open - directories, the lock of the state directory, sockets, tables. Returns 0 or a negative errno. */
 int holdings_open(struct holdings *h) MUST_CHECK;
+
+/* holdings_reload - at SIGHUP, what the supervisor itself holds: the guards' settings and lists. Logged. */
+void holdings_reload(struct holdings *h, const char *config_path);
 
 /* mount_open - a new mount with an empty memory for the vfs, and its notifier. mount_close - takes it away. */
 int mount_open(struct holdings *h) MUST_CHECK;

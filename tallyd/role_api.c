@@ -14,6 +14,7 @@ struct api_role {
     struct role *role;
     struct store *store;
     struct connections connections;
+    struct guards guards;
     struct mutex lock; /* guards apid against the control thread: NULL before the start and from the stop on */
     struct apid *apid;
     struct control *control;
@@ -89,6 +90,8 @@ static int start_all(struct api_role *a, struct role *role)
         return log_fail(r, "cannot open the store");
     r = connections_attach(role_take_fd(role, "connections"), false, &a->connections);
     if (r == 0)
+        r = guards_take(role, &a->guards);
+    if (r == 0)
         r = role_control(role, message, a, &a->control);
     if (r < 0)
         return log_fail(r, "cannot start the API");
@@ -96,6 +99,7 @@ static int start_all(struct api_role *a, struct role *role)
                               .store = a->store,
                               .control = a->control,
                               .connections = &a->connections,
+                              .guards = &a->guards,
                               .sockets = sockets,
                               .sockets_n = n,
                               .restore = { .fd = role_take_fd(role, "loaddata"),
@@ -126,6 +130,7 @@ int role_api(struct role *role)
     apid_stop(set_apid(&a, NULL)); /* its workers may still ask; then the channel goes */
     control_stop(a.control);
     connections_detach(&a.connections);
+    guards_detach(&a.guards);
     store_close(a.store);
     return 0;
 }

@@ -13,6 +13,7 @@ struct sftp_role {
     struct role *role;
     struct store *store;
     struct connections connections;
+    struct guards guards;
     struct sftpd *_Atomic sftpd; /* the control thread looks at it, too */
     struct control *control;
 };
@@ -87,6 +88,8 @@ static int start_all(struct sftp_role *s, struct role *role)
         return log_fail(r, "cannot open the store");
     r = connections_attach(dup(connections_fd), true, &s->connections);
     if (r == 0)
+        r = guards_take(role, &s->guards);
+    if (r == 0)
         r = role_control(role, message, s, &s->control);
     if (r < 0)
         return log_fail(r, "cannot start the SFTP server");
@@ -95,6 +98,7 @@ static int start_all(struct sftp_role *s, struct role *role)
                                .store = s->store,
                                .control = s->control,
                                .connections = &s->connections,
+                               .guards = &s->guards,
                                .listen_fds = listen_fds,
                                .listen_n = n,
                                .metrics_fd = role->metrics_fd,
@@ -118,6 +122,7 @@ int role_sftp(struct role *role)
     control_stop(s.control);
     sftpd_stop(s.sftpd);
     connections_detach(&s.connections);
+    guards_detach(&s.guards);
     store_close(s.store);
     return 0;
 }

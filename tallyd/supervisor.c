@@ -337,8 +337,10 @@ static void take_signals(struct supervisor *s)
             stop_begin(s);
         else if (info.ssi_signo == SIGHUP) {
             log_info("reload");
-            if (level_reload(s->config_path) == 0)
+            if (level_reload(s->config_path) == 0) {
+                holdings_reload(&s->held, s->config_path);
                 switch_tell_all(s->ports, services_n, "reload");
+            }
         }
     }
     reap(s);
