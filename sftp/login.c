@@ -13,12 +13,18 @@
 #include "sftp/ssh_key.h"
 #include "store/password.h"
 #include "store/public_key.h"
+#include "store/totp.h"
 
-enum { CACHE_SLOTS = 1024, CACHE_MS = 120000, MAC_BYTES = 32, USERNAME_MAX = 255 };
+enum { CACHE_SLOTS = 1024, CODE_SLOTS = 1024, CACHE_MS = 120000, MAC_BYTES = 32, USERNAME_MAX = 255 };
 
 struct cached {
     uint8_t mac[MAC_BYTES];
     uint64_t until_ns; /* 0: empty */
+};
+
+/* The step of the last code that a user has used: none is good twice. */
+struct used_code {
+    int64_t user_id, step;
 };
 
 struct login {
@@ -29,6 +35,7 @@ struct login {
     struct mutex lock;
     struct cached cache[CACHE_SLOTS];   /* guarded by lock */
     struct ssh_authorities authorities; /* guarded by lock */
+    struct used_code codes[CODE_SLOTS]; /* guarded by lock */
 };
 
 int login_settings(struct login *l, const struct config *c)
@@ -264,10 +271,24 @@ bool login_wants_code(const struct user *u)
     return t->enabled && strings_has(&t->protocols, "SSH");
 }
 
+/* Two users in one place forget each other's step, no more. */
+static bool code_is_fresh(struct login *l, int64_t user_id, int64_t step)
+{
+    mutex_lock(&l->lock);
+    struct used_code *used = &l->codes[(uint64_t)user_id % CODE_SLOTS];
+    bool is_fresh = used->user_id != user_id || used->step < step;
+    if (is_fresh)
+        *used = (struct used_code){ user_id, step };
+    mutex_unlock(&l->lock);
+    return is_fresh;
+}
+
 int login_by_code(struct login *l, const struct user *u, const char *code)
 {
-    (void)l, (void)u, (void)code;
-    return -EACCES;
+    int64_t step = 0;
+    int r = totp_config_check(l->config, &u->filters.totp_config, code, sys->wall_ms() / 1000, &step);
+
+    return r < 0 || code_is_fresh(l, u->id, step) ? r : -EACCES;
 }
 
 /* ---- keys ---- */

@@ -1,13 +1,17 @@
 """Login methods by SSH with real clients: lines that are asked for, several steps, certificates, security keys."""
 
+import base64
 import hashlib
+import hmac
 import os
 import re
 import struct
 import subprocess
+import time
 
 import paramiko
 import pytest
+import requests
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -140,6 +144,59 @@ def test_what_is_switched_off_is_not_offered(make_tally, switched_off):
         assert sorted(e.value.allowed_types) == sorted(["publickey", on[switched_off]])
     finally:
         c.close()
+
+
+# -- a second factor
+
+
+def code(secret, step=0):
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    mac = hmac.new(key, struct.pack(">Q", int(time.time()) // 30 + step), "sha1").digest()
+    at = mac[-1] & 15
+    return f"{(struct.unpack('>I', mac[at : at + 4])[0] & 0x7FFFFFFF) % 10**6:06}"
+
+
+def second_factor(tally, name):
+    """Gives a user a second factor for SSH, as the user does it: by its own API."""
+    url = tally.api_url + "/api/v2/user"
+    token = requests.get(url + "/token", auth=(name, "secret"), timeout=20).json()["access_token"]
+    head = {"Authorization": "Bearer " + token}
+    config = requests.get(url + "/totp/configs", headers=head, timeout=20).json()[0]["name"]
+    made = requests.post(url + "/totp/generate", headers=head, json={"config_name": config}, timeout=20).json()
+    body = {
+        "enabled": True,
+        "config_name": config,
+        "secret": {"status": "Plain", "payload": made["secret"]},
+        "protocols": ["SSH"],
+    }
+    r = requests.post(url + "/totp/save", headers=head, json=body, timeout=20)
+    assert r.status_code == 200, r.text
+    return made["secret"]
+
+
+def by_lines(tally, name, *answers):
+    """Logs in line by line; the prompts that came."""
+    t, prompts, left = transport(tally), [], list(answers)
+    try:
+        t.auth_interactive(name, lambda title, text, fields: prompts.extend(f for f, _ in fields) or left[: len(fields)] and [left.pop(0) for _ in fields])
+        assert t.is_authenticated()
+    finally:
+        t.close()
+    return prompts
+
+
+def test_a_code_is_asked_for_after_the_password_and_is_good_once(tally, keys):
+    tally.add_user("totp", public_keys=[public(keys / "user")])
+    secret = second_factor(tally, "totp")
+    now = code(secret)
+    assert by_lines(tally, "totp", "secret", now) == ["Password: ", "Authentication code: "]
+    for answers in (("secret", now), ("secret", "000000"), ("secret", ""), ("wrong", code(secret, 1))):
+        with pytest.raises(paramiko.AuthenticationException):
+            by_lines(tally, "totp", *answers)
+    by_lines(tally, "totp", "secret", code(secret, 1))
+    assert_refused(sftp(tally, "totp", "password"))
+    assert_in(sftp(tally, "totp", "publickey", key=keys / "user"))
+    assert "only keyboard-interactive asks for" in tally.log()
 
 
 # -- several steps
