@@ -11,6 +11,7 @@
 struct sftpd_binding {
     char *address; /* "" : all */
     uint32_t port; /* 0: off */
+    bool apply_proxy_config;
 };
 
 struct httpd_binding {
@@ -70,6 +71,8 @@ struct common_config {
     struct actions_config actions;
     uint32_t max_total_connections;
     uint32_t max_per_host_connections;
+    uint32_t proxy_protocol; /* 0 off, 1 on, 2 required */
+    struct strings proxy_allowed;
     struct defender_config defender;
     struct objects rate_limiters; /* struct rate_limiter_config */
 };
@@ -82,7 +85,9 @@ struct sftpd_config {
     uint32_t login_grace_s; /* wire: login_grace_time */
     bool password_authentication;
     bool keyboard_interactive_authentication;
-    struct strings trusted_user_ca_keys; /* files */
+    struct strings trusted_user_ca_keys;          /* files */
+    struct strings kex_algorithms, ciphers, macs; /* empty: ours */
+    char *login_banner_file;
     struct strings enabled_ssh_commands;
 };
 

@@ -13,3 +13,12 @@ enum { PORT_MAX = 65535 };
 
 bool config_path_is(const char *s);     /* absolute, without "." and ".." */
 bool config_listener_is(const char *s); /* an address, or such a path that fits a Unix socket */
+
+/* For field rows: algorithms of SSH (config_ssh.c). */
+bool ssh_kex_is(const char *s);
+bool ssh_cipher_is(const char *s);
+bool ssh_mac_is(const char *s);
+
+#define SSH_KEX_TEXT    "must be one of curve25519-sha256, ecdh-sha2-nistp256/384/521, mlkem768x25519-sha256, sntrup761"
+#define SSH_CIPHER_TEXT "must be one of aes128/256-gcm@openssh.com, chacha20-poly1305@openssh.com, aes128/192/256-ctr"
+#define SSH_MAC_TEXT    "must be one of hmac-sha2-256, hmac-sha2-512 and these with -etm@openssh.com"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/address.h"
 #include "base/config_inside.h"
 #include "base/hook.h"
 
@@ -133,16 +134,32 @@ static const struct field common_keys[] = {
           .help = "open connections at most; 0: no limit"),
     F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20", .applies = AT_RELOAD,
           .help = "open connections one address may hold; 0: no limit"),
+    F_U32(struct common_config, proxy_protocol, .max = 2, .fallback = "0", .applies = AT_RELOAD,
+          .help = "SFTP: 0: no PROXY header is looked for; 1: proxies of proxy_allowed may send one; 2: they must, and "
+                  "nobody else may connect"),
+    F_STRINGS(struct common_config, proxy_allowed, .max = 64, .valid = network_or_address_is,
+              .valid_text = "must be an address or a network", .applies = AT_RELOAD,
+              .help = "addresses and networks of proxies whose PROXY header is believed"),
     F_OBJECT(struct common_config, defender, &defender_config_schema),
     F_OBJECTS(struct common_config, rate_limiters, .sub = &rate_limiter_config_schema, .max = 8, .applies = AT_RELOAD,
               .help = "how many may come; without an entry: any number"),
 };
-static const struct schema common_schema = SCHEMA("common", struct common_config, common_keys);
+static int common_check(const void *obj, struct why *why)
+{
+    const struct common_config *c = obj;
+
+    if (c->proxy_protocol != 0 && c->proxy_allowed.n == 0)
+        return why_set(why, -EINVAL, "proxy_allowed", "must name the proxies when proxy_protocol is on");
+    return 0;
+}
+static const struct schema common_schema = SCHEMA("common", struct common_config, common_keys, .check = common_check);
 
 static const struct field sftpd_binding_keys[] = {
     F_STRING(struct sftpd_binding, address, .valid = is_address, .valid_text = ADDRESS_TEXT,
              .help = "IP address to listen on; empty: all"),
     F_U32(struct sftpd_binding, port, .max = PORT_MAX, .fallback = "0", .help = "TCP port; 0: this binding is off"),
+    F_BOOL(struct sftpd_binding, apply_proxy_config, .fallback = "true",
+           .help = "common.proxy_protocol holds for this binding"),
 };
 static const struct schema sftpd_binding_schema = SCHEMA("binding", struct sftpd_binding, sftpd_binding_keys);
 
@@ -179,6 +196,14 @@ static const struct field sftpd_keys[] = {
            .help = "false: no login that asks for the password, and for the code of a second factor, line by line"),
     F_STRINGS(struct sftpd_config, trusted_user_ca_keys, .max = 64, .applies = AT_RELOAD,
               .help = "files of public keys, relative to state_dir, whose user certificates are accepted"),
+    F_STRINGS(struct sftpd_config, kex_algorithms, .max = 32, .valid = ssh_kex_is, .valid_text = SSH_KEX_TEXT,
+              .applies = AT_RELOAD, .help = "key exchanges, the preferred first; empty: all that are safe"),
+    F_STRINGS(struct sftpd_config, ciphers, .max = 32, .valid = ssh_cipher_is, .valid_text = SSH_CIPHER_TEXT,
+              .applies = AT_RELOAD, .help = "ciphers, the preferred first; empty: all that are safe"),
+    F_STRINGS(struct sftpd_config, macs, .max = 32, .valid = ssh_mac_is, .valid_text = SSH_MAC_TEXT,
+              .applies = AT_RELOAD, .help = "checksums for ciphers without their own; empty: all that are safe"),
+    F_STRING(struct sftpd_config, login_banner_file, .max = 4095, .applies = AT_RELOAD,
+             .help = "file, relative to state_dir, whose first 8 KiB people read before they log in; empty: none"),
     F_STRINGS(struct sftpd_config, enabled_ssh_commands, .max = 16, .valid = is_ssh_command,
               .valid_text = "must be *, scp, cd, pwd, md5sum, sha1sum, sha256sum, sha384sum or sha512sum",
               .fallback = "*", .applies = AT_RELOAD, .help = "commands that clients may run; *: all of these"),

@@ -142,6 +142,14 @@ static void take_settings(struct sftpd *s, const struct config *c)
     atomic_store_explicit(&s->login_grace_s, c->sftpd.login_grace_s, memory_order_relaxed);
 }
 
+static bool listens(const struct sftpd_options *o)
+{
+    for (size_t i = 0; i < o->listen_n; i++)
+        if (o->listen_fds[i] >= 0)
+            return true;
+    return false;
+}
+
 int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
 {
     struct why why = { 0 };
@@ -164,7 +172,7 @@ int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
         r = start_events(s);
     if (r == 0)
         r = broker_actions_start(s);
-    if (r == 0 && o->listen_n > 0)
+    if (r == 0 && listens(o))
         r = listener_spawn(s);
     if (r == 0)
         r = start_workers(s);
@@ -287,7 +295,7 @@ static struct json_object *bindings_status(const struct sftpd *s)
         struct json_object *o = json_object_new_object();
         json_object_object_add(o, "address", json_object_new_string(b[i].address ? b[i].address : ""));
         json_object_object_add(o, "port", json_object_new_int((int32_t)b[i].port));
-        json_object_object_add(o, "apply_proxy_config", json_object_new_boolean(false));
+        json_object_object_add(o, "apply_proxy_config", json_object_new_boolean(b[i].apply_proxy_config));
         json_object_array_add(list, o);
     }
     return list;

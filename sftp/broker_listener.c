@@ -241,6 +241,16 @@ static void session_add(struct sftpd *s, struct session *n)
     mutex_unlock(&s->lock);
 }
 
+/* The listener's word is enough: it can end nothing but what has not logged in. */
+static void evict(struct sftpd *s, uint32_t record)
+{
+    mutex_lock(&s->lock);
+    for (struct session *n = s->sessions; n; n = n->next)
+        if (record < CONNECTIONS_MAX && n->record == &s->o.connections->v[record] && !n->user_id)
+            session_kill(n);
+    mutex_unlock(&s->lock);
+}
+
 int listener_accept(struct sftpd *s)
 {
     uint8_t buf[1024];
@@ -253,7 +263,13 @@ int listener_accept(struct sftpd *s)
         return (int)len;
     fd_close(&fds[1]);
     struct packet_in in = { .p = buf, .left = (size_t)len };
-    struct session *n = packet_u8(&in) == SAY_SESSION && fds[0] >= 0 ? session_new(s, &in) : NULL;
+    uint8_t type = packet_u8(&in);
+    if (type == SAY_EVICT) {
+        fd_close(&fds[0]);
+        evict(s, packet_u32(&in));
+        return 1;
+    }
+    struct session *n = type == SAY_SESSION && fds[0] >= 0 ? session_new(s, &in) : NULL;
     if (!n) {
         fd_close(&fds[0]);
         return -EBADMSG;

@@ -16,6 +16,7 @@
  *   listener
  *   SAY_SESSION pid, record, remote, local (+ the broker's end of the session's pair)
  *                                        SAY_HOST_KEYS n, blobs (once, at the start)
+ *   SAY_EVICT record: that session has not logged in and must go
  * version: the client's. SAY_VERDICT: enum verdict, then with
  *   VERDICT_IN    connection id, uid, gid, home's host path, and two descriptors: the home (O_PATH), and the user's
  *                 record as JSON, without secrets, in a sealed memfd
@@ -44,6 +45,7 @@ enum broker_say {
     SAY_CLOSE,
     SAY_SESSION,
     SAY_HOST_KEYS,
+    SAY_EVICT,
 };
 
 enum verdict {

@@ -39,6 +39,7 @@ struct transport {
     struct queue sig, signed_data; /* of the last signature that libssh has seen */
     bool logged_in;                /* and the process has become the user */
     bool over;                     /* end the connection */
+    bool greeted;                  /* the login banner was sent */
     char client_version[128];
 };
 

@@ -7,14 +7,12 @@
  * finds them in the connection table and counts them.
  *
  * Limits before fork: max_total_connections, max_per_host_connections, and of those who have not logged in yet at most
- * HALF_OPEN_MAX, HALF_OPEN_ADDRESS_MAX of one address. A session that has logged in shows that in its record. */
-#include <libssh/libssh.h>
+ * HALF_OPEN_MAX, HALF_OPEN_ADDRESS_MAX of one address; then the oldest of them gives its place to the next. A session
+ * that has logged in shows that in its record. Behind a proxy the address is what the proxy says (proxy.h): the limits
+ * come after it. */
 #include <libssh/server.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
-#include <openssl/kdf.h>
-#include <openssl/rand.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,14 +31,20 @@
 #include "base/sys.h"
 #include "sftp/broker_proto.h"
 #include "sftp/confine.h"
-#include "sftp/io_shim.h"
-#include "sftp/peer.h"
+#include "sftp/listener_bind.h"
+#include "sftp/proxy.h"
 #include "sftp/session.h"
 #include "sftp/sftpd.h"
-#include "sftp/ssh_key.h"
 #include "sftp/transport.h"
 
-enum { LISTEN_MAX = 16, HALF_OPEN_MAX = 100, HALF_OPEN_ADDRESS_MAX = 10, SFTP_METRIC_ROLE = 2, CRASHES_MAX = 5 };
+enum {
+    LISTEN_MAX = 16,
+    HALF_OPEN_MAX = 100,
+    HALF_OPEN_ADDRESS_MAX = 10,
+    EVICT_MS = 500,
+    SFTP_METRIC_ROLE = 2,
+    CRASHES_MAX = 5
+};
 enum { USER_TIMEOUT_MS = 120000, TITLE_BYTES = 32, INHERITED = -1 };
 
 /* A session that was forked and has not ended. */
@@ -48,164 +52,26 @@ struct child {
     pid_t pid; /* 0: free; INHERITED */
     struct connection *record;
     struct address address;
-    bool is_ours;     /* the record: the broker does not know it */
+    bool is_ours;    /* the record: the broker does not know it */
+    bool is_evicted; /* the broker was told to end it */
+    uint64_t since_ns;
     int64_t since_ms; /* INHERITED: when it logged in; another time: the record is another's now */
 };
+
+enum { PROXY_OFF, PROXY_ON, PROXY_REQUIRED };
 
 struct listener {
     const struct config *config;
     struct connections connections;
     struct guards guards;
-    int fds[LISTEN_MAX];
-    size_t fds_n;
+    int fds[LISTEN_MAX]; /* by the number of the binding; -1: it is off */
     int broker, signals;
-    ssh_bind bind;
-    bool batching;
+    struct listener_bind bind;
+    struct proxy_queue proxies;
     struct child children[CONNECTIONS_MAX];
     size_t children_top; /* all beyond are free */
     unsigned crashes;
 };
-
-/* Fetched once and kept, so that the children find them in OpenSSL's tables. */
-static void warm_up_openssl(void)
-{
-    static const char *const ciphers[] = { "AES-128-GCM", "AES-256-GCM", "AES-128-CTR", "AES-256-CTR", "CHACHA20" };
-    static const char *const digests[] = { "SHA1", "SHA256", "SHA384", "SHA512" };
-    uint8_t bytes[32];
-
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_CONFIG, NULL);
-    IGNORE(RAND_bytes(bytes, sizeof(bytes)), "to start the generators");
-    IGNORE(RAND_priv_bytes(bytes, sizeof(bytes)), "to start the generators");
-    for (size_t i = 0; i < ARRAY_SIZE(ciphers); i++)
-        IGNORE(EVP_CIPHER_fetch(NULL, ciphers[i], NULL), "kept for the life of the process");
-    for (size_t i = 0; i < ARRAY_SIZE(digests); i++)
-        IGNORE(EVP_MD_fetch(NULL, digests[i], NULL), "kept for the life of the process");
-    IGNORE(EVP_MAC_fetch(NULL, "HMAC", NULL), "kept for the life of the process");
-    IGNORE(EVP_KDF_fetch(NULL, "SSHKDF", NULL), "kept for the life of the process");
-}
-
-static void warm_up_keys(void)
-{
-    uint8_t sig[128], secret[32], data[32] = { 0 };
-    size_t sig_len = sizeof(sig), secret_len = sizeof(secret);
-    EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    EVP_PKEY *one = EVP_PKEY_Q_keygen(NULL, NULL, "X25519"), *two = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
-    EVP_PKEY *p256 = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    EVP_PKEY_CTX *derive = one ? EVP_PKEY_CTX_new(one, NULL) : NULL;
-
-    if (ed)
-        IGNORE(ssh_key_sign(ed, NULL, data, sizeof(data), sig, &sig_len), "only to warm up");
-    if (derive && two && EVP_PKEY_derive_init(derive) == 1 && EVP_PKEY_derive_set_peer(derive, two) == 1)
-        IGNORE(EVP_PKEY_derive(derive, secret, &secret_len), "only to warm up");
-    EVP_PKEY_CTX_free(derive);
-    EVP_PKEY_free(ed);
-    EVP_PKEY_free(one);
-    EVP_PKEY_free(two);
-    EVP_PKEY_free(p256);
-}
-
-static int bind_key(ssh_bind bind, const uint8_t *blob, size_t len)
-{
-    struct strbuf text = STRBUF(SSH_KEY_FILE_MAX);
-    ssh_key key = NULL;
-    int r = ssh_key_write_shell(blob, len, &text);
-
-    if (r == 0 && ssh_pki_import_privkey_base64(text.s, NULL, NULL, NULL, &key) != SSH_OK)
-        r = -EINVAL;
-    if (r == 0 && ssh_bind_options_set(bind, SSH_BIND_OPTIONS_IMPORT_KEY, key) != SSH_OK)
-        r = -EINVAL;
-    strbuf_done(&text);
-    return r;
-}
-
-static int receive_host_keys(struct listener *l)
-{
-    CLEANUP(mem_free) uint8_t *buf = malloc(BROKER_MESSAGE_MAX);
-    int fds[BROKER_FDS_MAX];
-    ssize_t n = buf ? broker_receive(l->broker, buf, BROKER_MESSAGE_MAX, fds) : -ENOMEM;
-    struct packet_in in = { .p = buf, .left = n > 0 ? (size_t)n : 0 };
-
-    if (n <= 0 || packet_u8(&in) != SAY_HOST_KEYS)
-        return n < 0 ? (int)n : -EBADMSG;
-    uint32_t keys = packet_u32(&in), good = 0;
-    for (uint32_t i = 0; i < keys && packet_ok(&in); i++) {
-        size_t len;
-        const uint8_t *blob = packet_bytes(&in, &len);
-        int r = blob ? bind_key(l->bind, blob, len) : -EBADMSG;
-        if (r < 0)
-            log_fail(r, "host key %u cannot be used", i);
-        good += r == 0;
-    }
-    return good > 0 ? 0 : -EINVAL;
-}
-
-/* No CBC, no SHA-1, no finite-field groups (libssh 0.10 does not check the peer's value), no compression. */
-static int make_bind(struct listener *l)
-{
-    int no = 0;
-    struct strbuf banner = STRBUF(200);
-    const char *own = l->config->sftpd.banner;
-    const struct {
-        enum ssh_bind_options_e option;
-        const void *value;
-    } options[] = {
-        { SSH_BIND_OPTIONS_PROCESS_CONFIG, &no },
-        { SSH_BIND_OPTIONS_CIPHERS_C_S, "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-                                        "aes128-ctr,aes192-ctr,aes256-ctr" },
-        { SSH_BIND_OPTIONS_CIPHERS_S_C, "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-                                        "aes128-ctr,aes192-ctr,aes256-ctr" },
-        { SSH_BIND_OPTIONS_HMAC_C_S, "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,"
-                                     "hmac-sha2-512" },
-        { SSH_BIND_OPTIONS_HMAC_S_C, "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,"
-                                     "hmac-sha2-512" },
-        { SSH_BIND_OPTIONS_KEY_EXCHANGE, "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
-                                         "ecdh-sha2-nistp384,ecdh-sha2-nistp521" },
-        { SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES,
-          "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256,"
-          "sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com,ssh-ed25519-cert-v01@openssh.com,"
-          "ecdsa-sha2-nistp256-cert-v01@openssh.com,ecdsa-sha2-nistp384-cert-v01@openssh.com,"
-          "ecdsa-sha2-nistp521-cert-v01@openssh.com,rsa-sha2-512-cert-v01@openssh.com,"
-          "rsa-sha2-256-cert-v01@openssh.com,sk-ssh-ed25519-cert-v01@openssh.com,"
-          "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com" },
-    };
-
-    l->bind = ssh_bind_new();
-    if (!l->bind)
-        return -ENOMEM;
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        if (ssh_bind_options_set(l->bind, options[i].option, options[i].value) != SSH_OK)
-            return log_fail(-EINVAL, "libssh refuses option %zu", i);
-    strbuf_addf(&banner, "%s", own && own[0] ? own : "Tally_" TALLY_VERSION);
-    int r = strbuf_ok(&banner);
-    if (r == 0 && ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_BANNER, banner.s) != SSH_OK)
-        r = -EINVAL;
-    strbuf_done(&banner);
-    return r < 0 ? r : receive_host_keys(l);
-}
-
-/* libssh imports the keys when the first connection comes: this one. A client's greeting is in it, so that libssh
- * reads: a build of libssh whose calls do not come to io_shim.c shows itself here. */
-static int warm_up_bind(struct listener *l)
-{
-    static const char greeting[] = "SSH-2.0-Warm_up\r\n";
-    int pair[2];
-    unsigned before = io_shim_calls();
-    ssh_session s = ssh_new();
-
-    if (!s || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return -ENOMEM;
-    int r = ssh_bind_accept_fd(l->bind, s, pair[0]) == SSH_OK ? 0 : -EINVAL;
-    IGNORE(write(pair[1], greeting, strlen(greeting)), "then batching stays off");
-    ssh_set_blocking(s, 0);
-    if (r == 0)
-        IGNORE(ssh_handle_key_exchange(s), "it begins and reads: that is all");
-    ssh_free(s);
-    close(pair[1]);
-    l->batching = io_shim_calls() > before;
-    if (!l->batching)
-        log_warn("libssh does not use the program's recv(): uploads cost more");
-    return r;
-}
 
 /* The title that ps shows: a small area of our own, which a session overwrites. */
 static char title[TITLE_BYTES];
@@ -271,12 +137,39 @@ static struct counts count(const struct listener *l, const struct address *addre
             continue;
         bool same = address_equal(&c->address, address);
         bool open = atomic_load_explicit(&c->record->state, memory_order_relaxed) != CONNECTION_LIVE;
+        if (c->is_evicted)
+            continue; /* it ends now */
         n.total++;
         n.address += same;
         n.half_open += open;
         n.half_open_address += same && open;
     }
     return n;
+}
+
+/* Makes room for one more: of those who have not logged in the oldest goes, if it had its time. A flood of silent
+ * connections then keeps nobody out for long, and a flood of new ones does not push out those who are busy logging
+ * in. */
+static bool evict(struct listener *l, const struct address *address)
+{
+    struct child *oldest = NULL;
+
+    for (size_t i = 0; i < l->children_top; i++) {
+        struct child *c = &l->children[i];
+        if (c->pid <= 0 || c->is_evicted || (address && !address_equal(&c->address, address)) ||
+            atomic_load_explicit(&c->record->state, memory_order_relaxed) == CONNECTION_LIVE)
+            continue;
+        if (!oldest || c->since_ns < oldest->since_ns)
+            oldest = c;
+    }
+    if (!oldest || sys->now_ns() - oldest->since_ns < (uint64_t)EVICT_MS * 1000000)
+        return false;
+    struct queue q = QUEUE(16);
+    packet_put_u8(&q, SAY_EVICT);
+    packet_put_u32(&q, (uint32_t)(oldest->record - l->connections.v));
+    oldest->is_evicted = broker_send(l->broker, &q, NULL, 0) == 0;
+    queue_done(&q);
+    return oldest->is_evicted;
 }
 
 static const char *count_refusal(struct listener *l, const struct address *address, const char *ip)
@@ -290,10 +183,10 @@ static const char *count_refusal(struct listener *l, const struct address *addre
         guards_note(&l->guards, ip, DEFENDER_LIMIT, "SSH");
         return "too many connections from this address";
     }
-    if (n.half_open >= HALF_OPEN_MAX)
-        return "too many connections that have not logged in";
-    if (n.half_open_address >= HALF_OPEN_ADDRESS_MAX)
+    if (n.half_open_address >= HALF_OPEN_ADDRESS_MAX && !evict(l, address))
         return "too many connections from this address that have not logged in";
+    if (n.half_open_address < HALF_OPEN_ADDRESS_MAX && n.half_open >= HALF_OPEN_MAX && !evict(l, NULL))
+        return "too many connections that have not logged in";
     return NULL;
 }
 
@@ -366,13 +259,14 @@ static NORETURN void session_main(struct listener *l, int fd, int broker, struct
     session_confine();
     const struct transport_options o = {
         .config = l->config,
-        .bind = l->bind,
+        .bind = l->bind.bind,
+        .login_banner = l->bind.login_banner,
         .fd = fd,
         .broker = broker,
         .record = record,
         .remote = remote,
         .local = local,
-        .batching = l->batching,
+        .batching = l->bind.batching,
     };
     _exit(transport_run(&o));
 }
@@ -423,51 +317,118 @@ static void fork_session(struct listener *l, int fd, const struct peer *peer, st
     if (pid < 0)
         connection_free(record);
     if (pid > 0) {
-        *child = (struct child){ .pid = pid, .record = record, .is_ours = r < 0, .address = peer->address };
+        *child = (struct child){
+            .pid = pid, .record = record, .is_ours = r < 0, .address = peer->address, .since_ns = sys->now_ns()
+        };
     }
 }
 
-static void accept_one(struct listener *l, int listen_fd)
+static void log_refusal(const struct peer *peer, const char *why)
 {
-    struct sockaddr_storage from = { 0 };
-    socklen_t len = sizeof(from);
-    struct peer peer;
-    int timeout = USER_TIMEOUT_MS, on = 1;
-    CLEANUP(fd_close) int fd = accept4(listen_fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
+    char remote[PEER_TEXT_MAX];
+    peer_text(peer, remote);
+    log_info("connection from %s refused: %s", remote, why);
+}
 
-    if (fd < 0)
-        return;
-    peer_of(&from, &peer);
+/* From here on the peer is who it is. */
+static void admit(struct listener *l, int fd, const struct peer *peer)
+{
+    int timeout = USER_TIMEOUT_MS, on = 1;
+
     forget_inherited(l);
-    const char *why = refusal(l, &peer.address);
+    const char *why = refusal(l, &peer->address);
     struct child *child = why ? NULL : free_child(l);
     if (!child) {
-        char remote[PEER_TEXT_MAX];
-        peer_text(&peer, remote);
-        log_info("connection from %s refused: %s", remote, why ? why : "too many connections");
+        log_refusal(peer, why ? why : "too many connections");
         return;
     }
     IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), "only slower without");
     IGNORE(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)), "the keep-alive of SSH finds it, too");
     IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout)), "then later");
-    fork_session(l, fd, &peer, child);
+    fork_session(l, fd, peer, child);
+}
+
+static bool is_proxy(const struct listener *l, const struct peer *peer)
+{
+    const struct strings *allowed = &l->config->common.proxy_allowed;
+    struct network n;
+
+    for (size_t i = 0; i < allowed->n; i++)
+        if (network_parse(allowed->v[i], true, &n) && network_has(&n, &peer->address))
+            return true;
+    return false;
+}
+
+/* true: *fd waits for a header, or is refused for the want of one, and is no longer the caller's. */
+static bool goes_by_proxy(struct listener *l, size_t binding, int *fd, const struct peer *peer)
+{
+    const struct sftpd_binding *b = l->config->sftpd.bindings.v;
+    uint32_t mode = binding < l->config->sftpd.bindings.n && b[binding].apply_proxy_config
+                        ? l->config->common.proxy_protocol
+                        : PROXY_OFF;
+    bool is_trusted = mode != PROXY_OFF && is_proxy(l, peer);
+    uint64_t wait_ms = is_trusted ? PROXY_WAIT_MS : PROXY_STRANGER_MS;
+
+    if (mode == PROXY_OFF)
+        return false;
+    const struct proxy_waiting w = { .fd = *fd,
+                                     .peer = *peer,
+                                     .is_trusted = is_trusted,
+                                     .is_needed = mode == PROXY_REQUIRED,
+                                     .until_ns = sys->now_ns() + wait_ms * 1000000 };
+    bool waits = (is_trusted || mode != PROXY_REQUIRED) && proxy_wait(&l->proxies, &w);
+    if (waits)
+        *fd = -1;
+    else if (mode != PROXY_REQUIRED && !is_trusted)
+        return false; /* no room to look for a header that would not count */
+    else
+        log_refusal(peer, is_trusted ? "too many wait for their PROXY header" : "it is no proxy that is allowed");
+    return true;
+}
+
+static void accept_one(struct listener *l, size_t binding)
+{
+    struct sockaddr_storage from = { 0 };
+    socklen_t len = sizeof(from);
+    struct peer peer;
+    CLEANUP(fd_close) int fd = accept4(l->fds[binding], (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    peer_of(&from, &peer);
+    if (!goes_by_proxy(l, binding, &fd, &peer))
+        admit(l, fd, &peer);
+}
+
+static void admit_proxied(struct listener *l)
+{
+    struct peer peer;
+    int fd;
+
+    while (proxy_next(&l->proxies, sys->now_ns(), log_refusal, &fd, &peer)) {
+        admit(l, fd, &peer);
+        fd_close(&fd);
+    }
 }
 
 static int take_fds(struct listener *l, struct role *role)
 {
     char name[32];
-    for (l->fds_n = 0; l->fds_n < LISTEN_MAX; l->fds_n++) {
-        snprintf(name, sizeof(name), "sftp.%zu", l->fds_n);
-        l->fds[l->fds_n] = role_take_fd(role, name);
-        if (l->fds[l->fds_n] < 0)
-            break;
-        int flags = fcntl(l->fds[l->fds_n], F_GETFL);
-        IGNORE(fcntl(l->fds[l->fds_n], F_SETFL, flags | O_NONBLOCK), "a client that is gone again must not stop us");
+    bool has_one = false;
+
+    for (size_t i = 0; i < LISTEN_MAX; i++) {
+        snprintf(name, sizeof(name), "sftp.%zu", i);
+        l->fds[i] = role_take_fd(role, name);
+        if (l->fds[i] < 0)
+            continue;
+        has_one = true;
+        int flags = fcntl(l->fds[i], F_GETFL);
+        IGNORE(fcntl(l->fds[i], F_SETFL, flags | O_NONBLOCK), "a client that is gone again must not stop us");
     }
     l->broker = role_take_fd(role, "broker");
     int connections = role_take_fd(role, "connections");
     CLEANUP(fd_close) int metric_fd = role_take_fd(role, "metrics");
-    if (l->fds_n == 0 || l->broker < 0 || connections < 0)
+    if (!has_one || l->broker < 0 || connections < 0)
         return -EBADF;
     int r = metric_fd >= 0 ? metric_attach(metric_fd, SFTP_METRIC_ROLE) : 0;
     if (r == 0)
@@ -495,12 +456,7 @@ static int start(struct listener *l, struct role *role)
     IGNORE(setenv("TZ", "UTC0", 1), "times of listings are UTC, and no session looks for a zone's file");
     tzset();
     title_prepare();
-    ssh_init();
-    warm_up_openssl();
-    warm_up_keys();
-    r = make_bind(l);
-    if (r == 0)
-        r = warm_up_bind(l);
+    r = listener_bind_make(l->config, l->broker, &l->bind);
     if (r < 0)
         return log_fail(r, "cannot prepare SSH");
     inherit_children(l);
@@ -511,23 +467,24 @@ static int start(struct listener *l, struct role *role)
 /* The broker's socket is only for telling; its end means that the broker is gone. */
 static int serve(struct listener *l)
 {
-    struct pollfd p[LISTEN_MAX + 2];
-    size_t n = l->fds_n;
+    struct pollfd p[LISTEN_MAX + 2 + PROXY_WAITING];
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < LISTEN_MAX; i++)
         p[i] = (struct pollfd){ .fd = l->fds[i], .events = POLLIN };
-    p[n] = (struct pollfd){ .fd = l->broker, .events = POLLIN };
-    p[n + 1] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
+    p[LISTEN_MAX] = (struct pollfd){ .fd = l->broker, .events = POLLIN };
+    p[LISTEN_MAX + 1] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
     while (l->crashes < CRASHES_MAX) {
-        if (poll(p, (nfds_t)n + 2, -1) < 0 && errno != EINTR)
+        size_t n = LISTEN_MAX + 2 + proxy_polls(&l->proxies, p + LISTEN_MAX + 2);
+        if (poll(p, (nfds_t)n, proxy_left_ms(&l->proxies, sys->now_ns())) < 0 && errno != EINTR)
             return -errno;
-        if (p[n].revents)
+        if (p[LISTEN_MAX].revents)
             return 0;
-        if (p[n + 1].revents)
+        if (p[LISTEN_MAX + 1].revents)
             reap(l);
-        for (size_t i = 0; i < n; i++)
+        admit_proxied(l);
+        for (size_t i = 0; i < LISTEN_MAX; i++)
             if (p[i].revents & POLLIN)
-                accept_one(l, l->fds[i]);
+                accept_one(l, i);
     }
     return log_fail(-EFAULT, "sessions crash: the listener starts anew with another address layout");
 }

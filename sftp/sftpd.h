@@ -21,7 +21,7 @@ struct sftpd_options {
     struct control *control;     /* told: "login" {username, at_ms} to api */
     struct connections *connections;
     struct guards *guards; /* NULL: nobody is banned or limited */
-    const int *listen_fds; /* borrowed */
+    const int *listen_fds; /* borrowed; by the number of the binding, -1: it is off */
     size_t listen_n;
     int metrics_fd;     /* borrowed: handed to the listener */
     int connections_fd; /* borrowed: handed to the listener */

@@ -21,6 +21,7 @@ struct transport_options {
     struct connection *record;   /* borrowed */
     const char *remote, *local;  /* "ip:port" */
     bool batching;               /* libssh's calls come to io_shim */
+    const char *login_banner;    /* borrowed; NULL: none */
 };
 
 /* transport_run - until the connection ends. Returns the exit status of the process. */

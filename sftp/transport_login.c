@@ -115,12 +115,25 @@ static void note_client_version(struct transport *t)
     str_set(t->client_version, sizeof(t->client_version), banner ? banner : "");
 }
 
+/* Before the first answer to somebody who wants to log in. */
+static void greet(struct transport *t)
+{
+    if (t->greeted || !t->o->login_banner)
+        return;
+    t->greeted = true;
+    ssh_string text = ssh_string_from_char(t->o->login_banner);
+    if (text)
+        IGNORE(ssh_send_issue_banner(t->s, text), "a courtesy");
+    ssh_string_free(text);
+}
+
 static int on_password(ssh_session s, const char *user, const char *password, void *arg)
 {
     struct transport *t = arg;
     struct queue q = QUEUE(BROKER_MESSAGE_MAX);
     (void)s;
 
+    greet(t);
     if (t->logged_in)
         return SSH_AUTH_DENIED;
     packet_put_u8(&q, SAY_PASSWORD);
@@ -165,6 +178,8 @@ static int on_key(ssh_session s, const char *user, struct ssh_key_struct *key, c
     bool is_proved = state == SSH_PUBLICKEY_STATE_VALID && t->sig.len > 0;
     (void)s;
 
+    greet(t);
+
     if (t->logged_in || (!is_proved && state != SSH_PUBLICKEY_STATE_NONE) ||
         ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK)
         return SSH_AUTH_DENIED;
@@ -201,6 +216,8 @@ int transport_interactive(struct transport *t, ssh_message m)
     const char *prompts[] = { said.prompt };
     char echo = 0;
 
+    greet(t);
+
     if (t->logged_in || !t->o->config->sftpd.keyboard_interactive_authentication)
         return 1; /* libssh says no */
     enum verdict v = ask_line(t, m, &said);
@@ -213,7 +230,8 @@ int transport_interactive(struct transport *t, ssh_message m)
 
 static int on_none(ssh_session s, const char *user, void *arg)
 {
-    (void)s, (void)user, (void)arg;
+    (void)s, (void)user;
+    greet(arg);
     return SSH_AUTH_DENIED;
 }
 

@@ -80,8 +80,7 @@ static int start_all(struct sftp_role *s, struct role *role)
     for (; n < LISTEN_MAX; n++) {
         char name[32];
         snprintf(name, sizeof name, "sftp.%zu", n);
-        if ((listen_fds[n] = role_take_fd(role, name)) < 0)
-            break;
+        listen_fds[n] = role_take_fd(role, name);
     }
     int r = store_open(role->config, STORE_READ, &s->store);
     if (r < 0)

@@ -95,13 +95,16 @@ static void nothing_given_means_the_fallbacks(void **state)
           "\"common\":{\"idle_timeout\":15,\"upload_mode\":0,\"setstat_mode\":0,"
           "\"actions\":{\"execute_on\":[],\"execute_sync\":[],\"hook\":\"\"},\"max_total_connections\":0,"
           "\"max_per_host_connections\":20,"
+          "\"proxy_protocol\":0,\"proxy_allowed\":[],"
           "\"defender\":{\"enabled\":false,\"driver\":\"memory\",\"ban_time\":30,\"ban_time_increment\":50,"
           "\"threshold\":15,\"score_invalid\":2,\"score_valid\":1,\"score_limit_exceeded\":3,"
           "\"observation_time\":30,\"entries_soft_limit\":100,\"entries_hard_limit\":150,"
           "\"safelist_file\":\"\",\"blocklist_file\":\"\"},\"rate_limiters\":[]},"
-          "\"sftpd\":{\"bindings\":[{\"address\":\"\",\"port\":2022}],\"host_keys\":[],\"banner\":\"\","
+          "\"sftpd\":{\"bindings\":[{\"address\":\"\",\"port\":2022,\"apply_proxy_config\":true}],"
+          "\"host_keys\":[],\"banner\":\"\","
           "\"max_auth_tries\":6,\"login_grace_time\":30,\"password_authentication\":true,"
           "\"keyboard_interactive_authentication\":true,\"trusted_user_ca_keys\":[],"
+          "\"kex_algorithms\":[],\"ciphers\":[],\"macs\":[],\"login_banner_file\":\"\","
           "\"enabled_ssh_commands\":[\"*\"]},"
           "\"httpd\":{\"bindings\":[{\"address\":\"127.0.0.1\",\"port\":8080,\"enable_https\":false,"
           "\"client_auth_type\":0,\"min_tls_version\":12,\"tls_cipher_suites\":[],\"proxy_allowed\":[],"
@@ -180,7 +183,8 @@ static const struct {
     { "{}", "\"port\":2022" },
     { "// c\n{ /* c */ \"log_level\": \"debug\" }", "\"log_level\":\"debug\"" },
     { "{\"sftpd\":{\"bindings\":[{\"port\":22},{\"address\":\"::1\",\"port\":23}]}}",
-      "\"bindings\":[{\"address\":\"\",\"port\":22},{\"address\":\"::1\",\"port\":23}],\"host_keys\"" },
+      "\"bindings\":[{\"address\":\"\",\"port\":22,\"apply_proxy_config\":true},"
+      "{\"address\":\"::1\",\"port\":23,\"apply_proxy_config\":true}],\"host_keys\"" },
     { "{\"httpd\":{\"bindings\":[{\"address\":\"/run/t/api.sock\"}]},\"sftpd\":{\"bindings\":[]}}",
       "{\"address\":\"/run/t/api.sock\",\"port\":0," },
     { "{\"httpd\":{\"bindings\":[]}}", "\"httpd\":{\"bindings\":[]" },
@@ -295,9 +299,11 @@ static const struct {
     { { "TALLY_COMMON__IDLE_TIMEOUT=7", NULL }, "\"idle_timeout\":7" },
     { { "TALLY_HTTPD__SIGNING_PASSPHRASE=a=b", NULL }, "\"signing_passphrase\":\"a=b\"" },
     { { "TALLY_HTTPD__SIGNING_PASSPHRASE=", NULL }, "\"signing_passphrase\":\"\"" },
-    { { "TALLY_SFTPD__BINDINGS__0__PORT=22", NULL }, "[{\"address\":\"\",\"port\":22}]" },
+    { { "TALLY_SFTPD__BINDINGS__0__PORT=22", NULL }, "[{\"address\":\"\",\"port\":22,\"apply_proxy_config\":true}]" },
     { { "TALLY_SFTPD__BINDINGS__2__PORT=24", "TALLY_SFTPD__BINDINGS__1__PORT=23", NULL },
-      "[{\"address\":\"\",\"port\":2022},{\"address\":\"\",\"port\":23},{\"address\":\"\",\"port\":24}]" },
+      "[{\"address\":\"\",\"port\":2022,\"apply_proxy_config\":true},"
+      "{\"address\":\"\",\"port\":23,\"apply_proxy_config\":true},"
+      "{\"address\":\"\",\"port\":24,\"apply_proxy_config\":true}]" },
     { { "TALLY_SFTPD__HOST_KEYS=a,b", NULL }, "\"host_keys\":[\"a\",\"b\"]" },
     { { "TALLY_SFTPD__HOST_KEYS__1=b", "TALLY_SFTPD__HOST_KEYS__0=a", NULL }, "\"host_keys\":[\"a\",\"b\"]" },
     { { "TALLY_DATA_PROVIDER__PASSWORD_HASHING__ARGON2_OPTIONS__MEMORY=1024", NULL }, "\"memory\":1024" },
