@@ -5,7 +5,7 @@
 #include "api/state.h"
 
 route_fn on_token_get, on_user_token_get, on_logout_get, on_version_get, on_status_get, on_healthz_get, on_metrics_get,
-    on_not_here;
+    on_not_here, on_openapi_get, on_openapi_page_get;
 route_fn on_changepwd_put, on_profile_get, on_profile_put, on_public_keys_get, on_public_keys_put;
 route_fn on_totp_configs_get, on_totp_generate, on_totp_validate, on_totp_save, on_recovery_codes_get,
     on_recovery_codes_post, on_admin_2fa_disable, on_user_2fa_disable;
@@ -27,10 +27,14 @@ void totp_configs_write(const struct config *c, struct strbuf *out);
 /* list_write - a page of entities, by the query's offset, limit and order. 0, a negative errno or REPLIED. */
 struct list_kind {
     int (*page)(struct store *s, const struct page *p, page_fn *write, void *arg);
+    int (*one)(struct store *s, const char *name, page_fn *write, void *arg); /* NULL: not for one_write() */
     enum domain_kind live; /* whose numbers are added; DOMAIN_NONE: nobody's */
     int (*whole)(struct apid *a, const char *name, struct strbuf *out); /* one whose ready text does not suffice */
 };
 int list_write(struct http_request *rq, const struct list_kind *kind, struct strbuf *out);
+
+/* one_write - the entity that the path names, as the list would show it. */
+int one_write(struct http_request *rq, const struct list_kind *kind, struct strbuf *out);
 
 /* list_add_live - appends ,"used_quota_size":…,"used_quota_files":…,"last_quota_update":… */
 void list_add_live(struct apid *a, enum domain_kind kind, int64_t id, struct strbuf *out);

@@ -5,23 +5,18 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 
+static const struct list_kind admins_kind = { admins_page, admin_shown, DOMAIN_NONE, NULL };
+
 int on_admins_list(struct http_request *rq, void *in, struct strbuf *out)
 {
     (void)in;
-    return list_write(rq, &(struct list_kind){ admins_page, DOMAIN_NONE, NULL }, out);
+    return list_write(rq, &admins_kind, out);
 }
 
 int on_admin_get(struct http_request *rq, void *in, struct strbuf *out)
 {
-    struct admin row = { 0 };
-
     (void)in;
-    int r = admin_load(rq->apid->store, rq->param, &row);
-    if (r < 0)
-        return r;
-    reply_object(out, &admin_schema, &row);
-    admin_done(&row);
-    return 0;
+    return one_write(rq, &admins_kind, out);
 }
 
 int on_admin_post(struct http_request *rq, void *in, struct strbuf *out)

@@ -9,7 +9,7 @@
 int on_api_keys_list(struct http_request *rq, void *in, struct strbuf *out)
 {
     (void)in;
-    return list_write(rq, &(struct list_kind){ api_keys_page, DOMAIN_NONE, NULL }, out);
+    return list_write(rq, &(struct list_kind){ api_keys_page, NULL, DOMAIN_NONE, NULL }, out);
 }
 
 int on_api_key_get(struct http_request *rq, void *in, struct strbuf *out)

@@ -15,7 +15,7 @@ static void folder_fill(struct apid *a, struct folder *f)
 int on_folders_list(struct http_request *rq, void *in, struct strbuf *out)
 {
     (void)in;
-    return list_write(rq, &(struct list_kind){ folders_page, DOMAIN_FOLDER, NULL }, out);
+    return list_write(rq, &(struct list_kind){ folders_page, NULL, DOMAIN_FOLDER, NULL }, out);
 }
 
 static int folder_write(struct apid *a, struct folder *f, struct strbuf *out)

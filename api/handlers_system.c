@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/openapi.h"
 #include "api/reply.h"
 #include "api/shapes.h"
 #include "base/log.h"
@@ -197,6 +198,38 @@ int on_not_here(struct http_request *rq, void *in, struct strbuf *out)
     (void)in;
     (void)out;
     return reply_result(rq, 501, rq->route->said, "Not Implemented");
+}
+
+/* A binding may be told not to serve it; the metrics binding never does. */
+static bool openapi_is_here(const struct http_request *rq)
+{
+    const struct httpd_binding *b = rq->apid->bindings[rq->conn->listener];
+
+    return rq->conn->kind != LISTEN_TELEMETRY && (b == NULL || b->render_openapi);
+}
+
+int on_openapi_get(struct http_request *rq, void *in, struct strbuf *out)
+{
+    size_t len;
+
+    (void)in;
+    if (!openapi_is_here(rq))
+        return reply_refuse(rq, 404, SAYS_MESSAGE, "Not Found");
+    const char *text = openapi_text(&len);
+    strbuf_add(out, text, len);
+    rq->reply.content_type = "application/yaml; charset=utf-8";
+    return 0;
+}
+
+int on_openapi_page_get(struct http_request *rq, void *in, struct strbuf *out)
+{
+    (void)in;
+    if (!openapi_is_here(rq))
+        return reply_refuse(rq, 404, SAYS_MESSAGE, "Not Found");
+    openapi_page(out);
+    rq->reply.content_type = "text/html; charset=utf-8";
+    reply_header(rq, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    return 0;
 }
 
 int on_healthz_get(struct http_request *rq, void *in, struct strbuf *out)

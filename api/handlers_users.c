@@ -37,16 +37,18 @@ static int user_write(struct apid *a, const char *username, struct strbuf *out)
     return 0;
 }
 
+static const struct list_kind users_kind = { users_page, user_shown, DOMAIN_USER, user_write };
+
 int on_users_list(struct http_request *rq, void *in, struct strbuf *out)
 {
     (void)in;
-    return list_write(rq, &(struct list_kind){ users_page, DOMAIN_USER, user_write }, out);
+    return list_write(rq, &users_kind, out);
 }
 
 int on_user_get(struct http_request *rq, void *in, struct strbuf *out)
 {
     (void)in;
-    return user_write(rq->apid, rq->param, out);
+    return one_write(rq, &users_kind, out);
 }
 
 /* A user may have made or changed folders that were embedded in it: those who look at them must know. */

@@ -70,6 +70,14 @@ static int list_one(void *arg, int64_t id, const char *name, const char *json, s
     return 0;
 }
 
+int one_write(struct http_request *rq, const struct list_kind *kind, struct strbuf *out)
+{
+    struct list l = { rq->apid, kind, out };
+
+    int r = kind->one(rq->apid->store, rq->param, list_one, &l);
+    return r == 0 && out->len == 0 ? -ENOENT : r; /* it went between its row and its folders */
+}
+
 int list_write(struct http_request *rq, const struct list_kind *kind, struct strbuf *out)
 {
     struct list l = { rq->apid, kind, out };

@@ -13,6 +13,7 @@ enum { RETRY_MS = 1000 };
 
 struct live {
     char *state_dir;
+    char boot_id[37];
     struct mutex lock;
     struct usage_map *map; /* lock; NULL: not there yet */
     uint64_t retry_ns;     /* lock */
@@ -25,9 +26,10 @@ int live_new(const char *state_dir, struct live **ret)
         return -ENOMEM;
     mutex_init(&l->lock, RANK_INDEX);
     l->state_dir = strdup(state_dir);
-    if (l->state_dir == NULL) {
+    int r = l->state_dir != NULL ? sys_boot_id(l->boot_id) : -ENOMEM;
+    if (r < 0) {
         live_free(l);
-        return -ENOMEM;
+        return r;
     }
     *ret = l;
     return 0;
@@ -94,6 +96,8 @@ void live_read(struct live *l, enum domain_kind kind, int64_t id, struct live_nu
     const struct usage_slot *s = map != NULL ? usage_find(map, kind, id) : NULL;
     if (s != NULL)
         slot_read(s, ret);
+    if (s != NULL && !usage_is_believed(map, l->boot_id))
+        ret->state = DOMAIN_STALE;
     mutex_unlock(&l->lock);
 }
 
@@ -125,8 +129,9 @@ void live_states(struct live *l, uint64_t ret[DOMAIN_COUNTING + 1])
     memset(ret, 0, (DOMAIN_COUNTING + 1) * sizeof(*ret));
     mutex_lock(&l->lock);
     struct usage_map *map = live_map_locked(l);
+    bool believed = map != NULL && usage_is_believed(map, l->boot_id);
     while (map != NULL && (s = usage_next(map, &pos)) != NULL)
         if (READ(s->state) <= DOMAIN_COUNTING)
-            ret[READ(s->state)]++;
+            ret[believed ? READ(s->state) : DOMAIN_STALE]++;
     mutex_unlock(&l->lock);
 }

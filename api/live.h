@@ -1,6 +1,7 @@
 /* Live numbers: what each user and folder holds now, read from the ledger's usage map.
  *
- * The map is made by the vfs role; until it is there all numbers are 0 and the state is "stale": nobody knows.
+ * The map is made by the vfs role; until it is there all numbers are 0 and the state is "stale": nobody knows. After a
+ * power cut the numbers are those of the last life and "stale" until the ledger has looked at them.
  * Threads: any. */
 #pragma once
 

@@ -233,6 +233,10 @@ const struct route routes[] = {
 
     { "GET", "/healthz", "healthz", ADM_PUBLIC, NULL, NULL, 0, NULL, 200, NULL, RUNS_INLINE, FAILS_403, NULL,
       .handle = on_healthz_get, .at = AT_ROOT },
+    { "GET", "/openapi", "get_openapi_page", ADM_PUBLIC, NULL, NULL, 0, NULL, 200, NULL, RUNS_INLINE,
+      FAILS_403 | FAILS_404, NULL, .handle = on_openapi_page_get, .at = AT_ROOT },
+    { "GET", "/openapi/openapi.yaml", "get_openapi", ADM_PUBLIC, NULL, NULL, 0, NULL, 200, NULL, RUNS_INLINE,
+      FAILS_403 | FAILS_404, NULL, .handle = on_openapi_get, .at = AT_ROOT },
     { "GET", "/metrics", "get_metrics", ADM_PUBLIC, NULL, NULL, 0, NULL, 200, NULL, RUNS_INLINE, FAILS_400, NULL,
       .handle = on_metrics_get, .at = AT_TELEMETRY, .x_tally = true },
 };

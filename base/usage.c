@@ -22,6 +22,14 @@ struct usage_map {
     uint32_t generation; /* of the index */
 };
 
+bool usage_is_believed(const struct usage_map *m, const char *boot_id)
+{
+    const struct usage_header *h = m->header;
+
+    return atomic_load_explicit(&h->clean_stop, memory_order_relaxed) == 1 ||
+           strncmp(h->boot_id, boot_id, sizeof h->boot_id) == 0;
+}
+
 static int usage_check(const struct usage_header *h)
 {
     if (memcmp(h->magic, USAGE_MAGIC, sizeof h->magic) != 0 || h->version != USAGE_VERSION ||

@@ -63,6 +63,10 @@ struct usage_map; /* a reader */
 int usage_open(const char *state_dir, struct usage_map **ret) MUST_CHECK;
 void usage_close(struct usage_map *m);
 
+/* usage_is_believed - can the numbers be right still? False from a start of the machine until the ledger has opened,
+ * unless the last life was stopped cleanly (sys_boot_id()). */
+bool usage_is_believed(const struct usage_map *m, const char *boot_id);
+
 /* usage_find - a domain's slot, or NULL: nothing is counted for it yet. Borrowed until usage_close(). */
 const struct usage_slot *usage_find(struct usage_map *m, enum domain_kind kind, int64_t id);
 

@@ -218,6 +218,11 @@ int admin_set_last_login(struct store *s, const char *username, int64_t when_ms)
     return store_write(s, login_job, &j);
 }
 
+int admin_shown(struct store *s, const char *username, page_fn *write, void *arg)
+{
+    return shown_read(s, "SELECT id, username, shown, 0 FROM admins WHERE username = ?", username, write, arg);
+}
+
 int admins_page(struct store *s, const struct page *p, page_fn *write, void *arg)
 {
     return page_write(s,

@@ -36,6 +36,9 @@ typedef int page_more(struct db *d, int64_t id, struct strbuf *to);
 int page_write(struct store *s, const char *sql, const struct page *p, page_more *more, page_fn *write,
                void *arg) MUST_CHECK;
 
+/* shown_read - the one row of a query with the same columns and the parameter name. -ENOENT: there is none. */
+int shown_read(struct store *s, const char *sql, const char *name, page_fn *write, void *arg) MUST_CHECK;
+
 /* names_each - steps through a query with the columns id, name and the parameters key, name of the last one seen,
  * count; `fn` runs between the steps, without a lock or a snapshot. */
 int names_each(struct store *s, const char *sql, int64_t key, int (*fn)(void *arg, int64_t id, const char *name),

@@ -267,6 +267,22 @@ int page_write(struct store *s, const char *sql, const struct page *p, page_more
     return r < 0 ? r : 0; /* positive: `write` has had enough */
 }
 
+int shown_read(struct store *s, const char *sql, const char *name, page_fn *write, void *arg)
+{
+    CLEANUP(db_release) sqlite3_stmt *st = NULL;
+    struct db *d;
+    int r = store_reader(s, &d);
+
+    if (r == 0)
+        r = db_query(d, sql, &st, "s", name);
+    if (r == 0)
+        r = db_step(d, st);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    r = page_row(d, st, NULL, NULL, write, arg);
+    return r < 0 ? r : 0;
+}
+
 /* ---- all names ---- */
 
 struct named {

@@ -70,6 +70,10 @@ int folders_page(struct store *s, const struct page *p, page_fn *write, void *ar
 int admins_page(struct store *s, const struct page *p, page_fn *write, void *arg) MUST_CHECK;
 int api_keys_page(struct store *s, const struct page *p, page_fn *write, void *arg) MUST_CHECK;
 
+/* user_shown, admin_shown - one object, told as a page tells it. -ENOENT: there is none. */
+int user_shown(struct store *s, const char *username, page_fn *write, void *arg) MUST_CHECK;
+int admin_shown(struct store *s, const char *username, page_fn *write, void *arg) MUST_CHECK;
+
 /* users_each - the names and ids of all users, in the order of names, in steps: no lock is held while `fn` runs. */
 int users_each(struct store *s, int (*fn)(void *arg, int64_t id, const char *username), void *arg) MUST_CHECK;
 

@@ -346,6 +346,11 @@ int user_set_last_login(struct store *s, const char *username, int64_t when_ms)
     return store_write(s, login_job, &j);
 }
 
+int user_shown(struct store *s, const char *username, page_fn *write, void *arg)
+{
+    return shown_read(s, "SELECT id, username, shown, has_folders FROM users WHERE username = ?", username, write, arg);
+}
+
 int users_page(struct store *s, const struct page *p, page_fn *write, void *arg)
 {
     return page_write(s,

@@ -3,6 +3,7 @@ and 17; notes/http-db.md §A)."""
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import ssl
@@ -72,7 +73,7 @@ def https(pki):
         "tls13": binding(enable_https=True, min_tls_version=13),
         "suite": binding(enable_https=True, tls_cipher_suites=["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"]),
         "mutual": binding(enable_https=True, client_auth_type=1),
-        "proxied": binding(proxy_allowed=["127.0.0.1", "10.0.0.0/8"]),
+        "proxied": binding(proxy_allowed=["127.0.0.1", "10.0.0.0/8"], render_openapi=False),
         "six": {"address": "::1", "port": free_port()},
         "unix": {"address": str(d.dir / "rest.sock")},
     }
@@ -280,6 +281,20 @@ def test_an_allow_list_sees_the_client_behind_a_trusted_proxy(https):
         r = requests.get(f"http://127.0.0.1:{proxied}/api/v2/version", headers={**headers, "Authorization": "Bearer " + token}, timeout=20)
         assert r.status_code == status
     until(lambda: '"remote_addr":"203.0.113.7"' in https.log(), what="the client in the access log")
+
+
+def test_the_schema_and_a_page_are_served_where_the_binding_says_so(https):
+    r = requests.get(https.api_url + "/openapi/openapi.yaml", timeout=20)
+    assert (r.status_code, r.content) == (200, (pathlib.Path(__file__).parents[2] / "openapi.yaml").read_bytes())
+    for path in ("/openapi", "/openapi/"):
+        r = requests.get(https.api_url + path, timeout=20)
+        assert r.status_code == 200 and r.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "/api/v2/quotas/users/{username}/scan" in r.text and "<script" not in r.text
+    metrics = f"http://127.0.0.1:{https.metrics_port}"
+    for url in (f"http://127.0.0.1:{https.ports['proxied']}", metrics):
+        for path in ("/openapi", "/openapi/openapi.yaml"):
+            r = requests.get(url + path, timeout=20)
+            assert (r.status_code, r.json()) == (404, {"message": "Not Found"}), url + path
 
 
 def test_cors(https):

@@ -53,7 +53,7 @@ static int bed_close(void **state)
 }
 
 /* User 5 has been scanned, folder 5 is being scanned, user 6 has an adjustment below zero. */
-static void map_write(const struct bed *b)
+static void map_write_of(const struct bed *b, const char *boot_id, uint32_t clean_stop)
 {
     struct usage_header *head = NULL;
     struct usage_slot *slots = NULL;
@@ -66,6 +66,8 @@ static void map_write(const struct bed *b)
     head->version = USAGE_VERSION;
     head->slot_bytes = sizeof(struct usage_slot);
     head->slots = SLOTS;
+    head->clean_stop = clean_stop;
+    memcpy(head->boot_id, boot_id, strlen(boot_id));
     slots[1] = (struct usage_slot){ .id = 5,
                                     .kind = DOMAIN_USER,
                                     .state = DOMAIN_DIRTY,
@@ -87,6 +89,34 @@ static void map_write(const struct bed *b)
     close(fd);
     free(head);
     free(slots);
+}
+
+static void map_write(const struct bed *b)
+{
+    char boot_id[37];
+
+    assert_int_equal(sys_boot_id(boot_id), 0);
+    map_write_of(b, boot_id, 0);
+}
+
+/* After a power cut the map is there before the ledger has looked at it. */
+static void numbers_of_another_life_are_stale_unless_it_ended_cleanly(void **state)
+{
+    struct bed *b = *state;
+    uint64_t states[DOMAIN_COUNTING + 1];
+    struct live_numbers n;
+
+    map_write_of(b, "another boot", 0);
+    live_read(b->live, DOMAIN_USER, 5, &n);
+    assert_int_equal(n.state, DOMAIN_STALE);
+    assert_int_equal(n.used_bytes, 1050); /* the last known number, and said to be one */
+    live_states(b->live, states);
+    assert_int_equal(states[DOMAIN_DIRTY] + states[DOMAIN_CLEAN] + states[DOMAIN_COUNTING], 0);
+    live_free(b->live);
+    map_write_of(b, "another boot", 1);
+    assert_int_equal(live_new(b->dir, &b->live), 0);
+    live_read(b->live, DOMAIN_USER, 5, &n);
+    assert_int_equal(n.state, DOMAIN_DIRTY);
 }
 
 static void without_a_map_all_is_zero_and_stale_and_it_is_looked_for_once_a_second(void **state)
@@ -159,6 +189,7 @@ static void states_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(numbers_of_another_life_are_stale_unless_it_ended_cleanly, bed_open, bed_close),
         cmocka_unit_test_setup_teardown(without_a_map_all_is_zero_and_stale_and_it_is_looked_for_once_a_second,
                                         bed_open, bed_close),
         cmocka_unit_test_setup_teardown(numbers_are_those_of_the_domain_as_reported, bed_open, bed_close),
