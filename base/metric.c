@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 static const char *const domain_states[] = { "clean", "dirty", "stale", "counting", NULL };
+static const char *const watched_by[] = { "nobody", "fanotify", "inotify", NULL };
 static const char *const role_names[] = { "supervisor", "vfs", "sftp", "api", NULL };
 /* In the order of enum op in vfs/op.h; a test compares the two. */
 static const char *const vfs_ops[] = {
@@ -84,6 +85,11 @@ const struct metric metrics[METRICS] = {
                               "event queues that overflowed" },
     [M_WATCHER_BACKLOG] = { "tally_watcher_backlog", METRIC_GAUGE, NULL, NULL, "places that wait to be looked at" },
     [M_WATCHER_WATCHES] = { "tally_watcher_watches", METRIC_GAUGE, NULL, NULL, "kernel marks or watches in use" },
+    [M_WATCHER_TREES] = { "tally_watcher_trees", METRIC_GAUGE, "by", watched_by,
+                          "homes and folders, by what watches them" },
+    [M_WATCHER_DELAY] = { "tally_watcher_delay_milliseconds", METRIC_GAUGE, NULL, NULL,
+                          "from the first event of the last round until all its places were looked at" },
+    [M_WATCHER_WAKES] = { "tally_watcher_wakes_total", METRIC_COUNTER, NULL, NULL, "times the queues were looked at" },
     [M_WATCHER_REPAIRS] = { "tally_watcher_repairs_total", METRIC_COUNTER, NULL, NULL, "places looked at" },
     [M_ROLE_RESTARTS] = { "tally_role_restarts_total", METRIC_COUNTER, "role", role_names,
                           "times the supervisor started a role again" },

@@ -66,6 +66,9 @@ enum metric_id {
     M_WATCHER_OVERFLOWS,
     M_WATCHER_BACKLOG,
     M_WATCHER_WATCHES,
+    M_WATCHER_TREES, /* label by */
+    M_WATCHER_DELAY,
+    M_WATCHER_WAKES,
     M_WATCHER_REPAIRS,
     M_ROLE_RESTARTS, /* label role */
     METRICS

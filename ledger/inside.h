@@ -42,13 +42,14 @@ enum {
 enum record_flag {
     RECORD_LIVE = 1 << 20,
     RECORD_DIR = 1 << 21,
-    RECORD_FILE = 1 << 22,    /* a regular file: the only kind that is charged */
-    RECORD_ROOT = 1 << 23,    /* of a tree */
-    RECORD_NONAME = 1 << 24,  /* st_nlink was 0 */
-    RECORD_LOST = 1 << 25,    /* no name in its tree is known; only meeting it by name takes this away */
-    RECORD_LINKS = 1 << 26,   /* has or had several names: it may have one elsewhere than where it hangs */
-    RECORD_SUSPECT = 1 << 27, /* its handle was refused */
-    RECORD_PINNED = 1 << 28,  /* without a name, not open, and not charged, but kept: record_pin_locked() */
+    RECORD_FILE = 1 << 22,     /* a regular file: the only kind that is charged */
+    RECORD_ROOT = 1 << 23,     /* of a tree */
+    RECORD_NONAME = 1 << 24,   /* st_nlink was 0 */
+    RECORD_LOST = 1 << 25,     /* no name in its tree is known; only meeting it by name takes this away */
+    RECORD_LINKS = 1 << 26,    /* has or had several names: it may have one elsewhere than where it hangs */
+    RECORD_SUSPECT = 1 << 27,  /* its handle was refused */
+    RECORD_UNLISTED = 1 << 29, /* a directory that was met, but in which nobody has looked yet */
+    RECORD_PINNED = 1 << 28,   /* without a name, not open, and not charged, but kept: record_pin_locked() */
 };
 
 #define RECORD_CHARGED (UINT64_C(1) << 63)
@@ -316,6 +317,7 @@ struct meeting {
     slot_t parent;
     const struct stat *st;
     const struct handle *handle;
+    bool in_mount;      /* an operation has it at hand: no event will tell where it is */
     struct charge lost; /* grows by what goes because its number was that of another inode before */
 };
 /* record_intern - the record of an inode: found or made, hung where it was met. *ret_new: it was made here and is not
@@ -325,8 +327,6 @@ int record_root(struct tree *t, const struct meeting *m, slot_t *ret) MUST_CHECK
 bool record_has_handle(const struct record *r, const struct handle *h);
 struct handle record_handle_copy(const struct record *r);
 int record_handle(int dir, const char *name, struct handle *ret) MUST_CHECK; /* "": the descriptor itself */
-/* handle_open - open_by_handle_at(2), again if it is refused only for the moment. */
-int handle_open(int mount_fd, const struct handle *h, int flags) MUST_CHECK;
 
 /* ---- place.c ----------------------------------------------------------------------------------------------------- */
 
@@ -345,7 +345,12 @@ void place_remove_dir(struct ledger *l, slot_t slot, uint32_t generation);
 /* place_children - slots that hang on a directory; owned: free(). */
 int place_children(struct ledger *l, slot_t dir, slot_t **ret, size_t *ret_n) MUST_CHECK;
 bool place_is_empty(struct ledger *l, slot_t dir);
-slot_t place_parent_checked(struct tree *t, slot_t parent); /* or the root, if it is no live directory of t */
+/* place_parent_checked - or the root, if it is no live directory of t any more: then nobody knows where that is which
+ * was met in it, and the domain is stale until it is counted. The tree's lock is held. */
+slot_t place_parent_checked(struct tree *t, slot_t parent);
+/* place_doubt_all - an operation of the mount met or moved something in a directory that had just left its home: no
+ * event tells in which home it is now. All on the file system are stale until they are counted. Very rare. */
+void place_doubt_all(struct ledger *l, uint64_t dev);
 
 /* ---- names.c: files with several names --------------------------------------------------------------------------- */
 
@@ -554,7 +559,7 @@ struct ledger {
     struct mutex slab_m;      /* RANK_INDEX: free slots, growth */
     _Atomic uint64_t randoms; /* counts what was drawn for records */
     slot_t *free_slots;
-    size_t n_free, free_room;
+    size_t free_first, n_free, free_room; /* a ring */
     struct rwlock *stripes;
     struct mutex *lists;
     struct mutex fs_m; /* RANK_INDEX */

@@ -176,6 +176,9 @@ bool record_view(struct ledger *l, slot_t slot, uint32_t generation, struct reco
 /* record_open_fd - a new descriptor of the backing inode by its handle; flags as in open(2), O_PATH too. -ESTALE. */
 int record_open_fd(struct ledger *l, slot_t slot, uint32_t generation, int flags) MUST_CHECK;
 
+/* handle_open - open_by_handle_at(2), again if it is refused only for the moment: under a storm of renames. */
+int handle_open(int mount_fd, const struct handle *h, int flags) MUST_CHECK;
+
 /* Locks of records: a stripe of read-write locks, so two slots may share one. The _many form orders and dedupes; NONE
  * slots are skipped; at most RECORD_LOCK_MAX. Shared suffices for a write that cannot grow the file. After locking,
  * look at the generation again (record_view): the slot may have been released before. */

@@ -46,6 +46,8 @@ static int relist(struct relisting *rl)
     if (fd < 0)
         return fd == -ENOENT ? -ESTALE : fd;
     rl->fd = fd;
+    if (rl->deeper && (record_head(record_at(rl->t->l, rl->dir)) & RECORD_UNLISTED))
+        record_flag_clear(record_at(rl->t->l, rl->dir), RECORD_UNLISTED); /* before: what comes now has an event */
     return entries_each(fd, relist_entry, rl);
 }
 

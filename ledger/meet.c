@@ -184,7 +184,8 @@ int meet_dir(struct tree *t, slot_t dir, int dir_fd, const char *name, struct me
             continue;
         if (r < 0)
             return r;
-        m.differed = m.is_new || m.slot != slot || record_place(record_at(l, m.slot)) != before;
+        bool unlisted = record_head(record_at(l, m.slot)) & RECORD_UNLISTED; /* events from in it were not for us */
+        m.differed = m.is_new || unlisted || m.slot != slot || record_place(record_at(l, m.slot)) != before;
         *ret = m;
         return 0;
     }

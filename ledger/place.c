@@ -97,7 +97,23 @@ slot_t place_parent_checked(struct tree *t, slot_t parent)
         if ((record_head(r) & wanted) == wanted && place_tree(record_place(r)) == t->index)
             return parent;
     }
+    domain_mark_stale(tree_owner(t));
+    recount_again(tree_owner(t));
     return tree_root(t);
+}
+
+void place_doubt_all(struct ledger *l, uint64_t dev)
+{
+    uint32_t n = atomic_load_explicit(&l->n_trees, memory_order_acquire);
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct tree *t = l->trees[i];
+
+        if (t && atomic_load_explicit(&t->open, memory_order_acquire) && t->dev == dev) {
+            domain_mark_stale(tree_owner(t));
+            recount_again(tree_owner(t));
+        }
+    }
 }
 
 /* What a record brings along: a file its charge, a directory the totals of its subtree. */

@@ -3,7 +3,8 @@
  * An inode gets its record when it is first met under a name. The record is filled in, hung into its directory and
  * only then put into the index, which is also where two threads that meet one inode at once are told apart: the second
  * finds the first's slot and gives its own back. A slot's generation grows at each reuse, so a node id of the mount
- * never means another file.
+ * never means another file. Slots rest before they are used again, the longest free first: an operation that has the
+ * number of a directory at hand that left just now, beneath the mount, finds nothing there, and not another directory.
  *
  * A record that is being made has its lock held: as soon as it hangs in its directory, others may find it there, look
  * at it and release it.
@@ -17,7 +18,7 @@
 #include "ledger/gone.h"
 #include "ledger/inside.h"
 
-enum { HANDLE_TRIES = 200 };
+enum { HANDLE_TRIES = 200, SLOTS_RESTING = 1024 };
 
 /* A random number for a record: not to be guessed from others, and without a system call each. */
 static uint32_t draw(struct ledger *l)
@@ -25,6 +26,11 @@ static uint32_t draw(struct ledger *l)
     uint64_t n = atomic_fetch_add_explicit(&l->randoms, 1, memory_order_relaxed);
 
     return (uint32_t)(index_mix(index_mix(n ^ l->index.seed) + l->index.seed) >> 32);
+}
+
+static void free_push_locked(struct ledger *l, slot_t slot)
+{
+    l->free_slots[(l->free_first + l->n_free++) % l->free_room] = slot;
 }
 
 static int slab_grow_locked(struct ledger *l)
@@ -35,16 +41,20 @@ static int slab_grow_locked(struct ledger *l)
     if (r < 0)
         return r;
     uint64_t now = (l->inodes_map.bytes - sizeof *l->inodes) / sizeof(struct record);
-    if (now - n + l->n_free > l->free_room) {
+    if (now > l->free_room) {
         size_t room = l->free_room * 2 + (size_t)(now - n);
-        slot_t *more = reallocarray(l->free_slots, room, sizeof *more);
+        slot_t *more = calloc(room, sizeof *more);
         if (more == NULL)
             return -ENOMEM;
+        for (size_t i = 0; i < l->n_free; i++)
+            more[i] = l->free_slots[(l->free_first + i) % l->free_room];
+        free(l->free_slots);
         l->free_slots = more;
         l->free_room = room;
+        l->free_first = 0;
     }
-    for (uint64_t slot = now; slot-- > MAX(n, 1U);)
-        l->free_slots[l->n_free++] = (slot_t)slot;
+    for (uint64_t slot = MAX(n, 1U); slot < now; slot++)
+        free_push_locked(l, (slot_t)slot);
     atomic_store_explicit(&l->n_records, (uint32_t)now, memory_order_release);
     return 0;
 }
@@ -54,10 +64,15 @@ int record_alloc(struct ledger *l, slot_t *ret)
     int r = 0;
 
     mutex_lock(&l->slab_m);
-    if (l->n_free == 0)
+    if (l->n_free <= SLOTS_RESTING)
         r = slab_grow_locked(l);
-    if (r == 0)
-        *ret = l->free_slots[--l->n_free];
+    if (r < 0 && l->n_free > 0)
+        r = 0; /* without room for more, the rest is shorter */
+    if (r == 0) {
+        *ret = l->free_slots[l->free_first];
+        l->free_first = (l->free_first + 1) % l->free_room;
+        l->n_free--;
+    }
     mutex_unlock(&l->slab_m);
     return r;
 }
@@ -69,7 +84,7 @@ static void slot_give_back(struct ledger *l, slot_t slot)
 
     atomic_store_explicit(&record_at(l, slot)->head, generation, memory_order_release);
     mutex_lock(&l->slab_m);
-    l->free_slots[l->n_free++] = slot;
+    free_push_locked(l, slot);
     mutex_unlock(&l->slab_m);
 }
 
@@ -136,7 +151,9 @@ static void record_fill(struct ledger *l, slot_t slot, uint64_t place, uint16_t 
     r->first_child = r->next = r->prev = SLOT_NONE;
     atomic_store_explicit(&r->fs, fs, memory_order_relaxed);
     handle_store(r, m->handle);
-    atomic_store_explicit(&r->head, generation | RECORD_LIVE | kind_of(m->st->st_mode) | links, memory_order_release);
+    uint32_t unlisted = S_ISDIR(m->st->st_mode) ? RECORD_UNLISTED : 0;
+    atomic_store_explicit(&r->head, generation | RECORD_LIVE | kind_of(m->st->st_mode) | links | unlisted,
+                          memory_order_release);
 }
 
 int record_handle(int dir, const char *name, struct handle *ret)
@@ -167,6 +184,8 @@ static int record_make(struct tree *t, const struct meeting *m, slot_t *ret, boo
     record_lock(l, slot);
     rwlock_lock_shared(&t->lock);
     slot_t parent = place_parent_checked(t, m->parent);
+    if (m->in_mount && parent != m->parent)
+        place_doubt_all(l, t->dev);
     record_fill(l, slot, place_of(t->index, parent), t->fs, m);
     if (!S_ISDIR(
             m->st->st_mode)) /* met by name, so no sweep may take it before it is charged; directories are shaded */
@@ -358,11 +377,14 @@ static int charge_met(struct ledger *l, slot_t slot, int fd, enum settle_how how
 static int get(struct tree *t, slot_t parent, int fd, const struct stat *st, struct reservation *hold, slot_t *ret)
 {
     struct handle h;
-    struct meeting m = { .parent = parent, .st = st, .handle = &h };
+    struct meeting m = { .parent = parent, .st = st, .handle = &h, .in_mount = true };
     slot_t slot = SLOT_NONE;
     bool is_new = false;
     int r = record_handle(fd, "", &h);
+    struct tree *of_parent = tree_of(t->l, parent);
 
+    if (of_parent && of_parent->dev == t->dev)
+        t = of_parent; /* the directory may have been moved to another home since it was looked up */
     if (r == 0)
         r = record_intern(t, &m, &slot, &is_new);
     if (r == 0 && is_new && S_ISREG(st->st_mode))

@@ -175,11 +175,11 @@ static int pass_free_slots(struct pass *p)
 {
     struct ledger *l = p->l;
 
-    l->free_room = p->n;
+    l->free_room = p->n ? p->n : 1;
     l->free_slots = calloc(p->n ? p->n : 1, sizeof *l->free_slots);
     if (l->free_slots == NULL)
         return -ENOMEM;
-    for (slot_t slot = p->n; slot-- > 1;)
+    for (slot_t slot = 1; slot < p->n; slot++)
         if (!has_flags(p, slot, RECORD_LIVE))
             l->free_slots[l->n_free++] = slot;
     return 0;

@@ -197,11 +197,16 @@ int settle_moved_locked(struct ledger *l, slot_t slot, slot_t new_parent, const 
     struct tree *to = tree_of(l, new_parent);
     struct tree *from = tree_of(l, slot);
 
-    if (to == NULL || from == NULL)
+    if (to == NULL || from == NULL) {
+        if (from)
+            place_doubt_all(l, from->dev);
         return -ESTALE;
+    }
     if (from != to && (record_head(r) & RECORD_DIR) && !place_is_empty(l, slot))
         return -EXDEV;
     place_move(l, slot, 0, to, new_parent);
+    if (place_parent(record_place(r)) != new_parent)
+        place_doubt_all(l, to->dev);
     settle_stat(l, slot, st, SETTLE_BY_NAME, NULL);
     return 0;
 }

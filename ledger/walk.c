@@ -302,6 +302,8 @@ static int list(struct walk *w, const struct item *it)
     if (fd < 0)
         return fd;
     struct listing li = { .w = w, .dir = it->slot, .fd = fd };
+    if (it->slot && !w->rc->dry_run && (record_head(record_at(t->l, it->slot)) & RECORD_UNLISTED))
+        record_flag_clear(record_at(t->l, it->slot), RECORD_UNLISTED);
     int r = entries_each(fd, take_entry, &li);
     progress(&li);
     return r;

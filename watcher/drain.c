@@ -1,5 +1,8 @@
 /* The drain thread: reads what the kernel has and puts places into the dirty set, nothing else, so that the kernel's
- * queue stays short whatever a repair costs. */
+ * queue stays short whatever a repair costs.
+ *
+ * Creates and removals of our own are told, too (fan.c), and cost an event each. So after it has read, it waits a
+ * moment before it looks again: a busy mount wakes it some hundred times a second, not once for each file. */
 #include "base/log.h"
 #include "base/metric.h"
 #include "watcher/inside.h"
@@ -21,6 +24,8 @@ static void drain_once(struct watcher *w)
         added |= ino_drain(w);
     if (!added)
         return;
+    uint64_t none = 0;
+    IGNORE(atomic_compare_exchange_strong(&w->added_ns, &none, sys->now_ns()), "the first of the round counts");
     metric_set(M_WATCHER_BACKLOG, 0, (int64_t)dirty_count(w->dirty));
     kernel_event_set(w->work_event);
 }
@@ -36,6 +41,8 @@ void *drain_run(void *arg)
         if (!paused)
             drain_once(w);
         kernel_wait((int[]){ stop, w->pause_event, paused ? -1 : w->fan, paused ? -1 : w->ino }, 4, -1);
+        metric_add(M_WATCHER_WAKES, 0, 1);
+        kernel_wait((int[]){ stop, w->pause_event }, 2, BATCH_MS);
     }
     drain_once(w); /* what was done before the stop is counted before the ledger becomes clean */
     return NULL;

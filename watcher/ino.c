@@ -207,7 +207,7 @@ static int search_dir(struct search *s, int fd)
 static void search_next(struct search *s)
 {
     struct todo *d = s->todo;
-    CLEANUP(fd_close) int fd = sys->open_by_handle(tree_mount_fd(s->tree), &d->handle, O_RDONLY | O_DIRECTORY);
+    CLEANUP(fd_close) int fd = handle_open(tree_mount_fd(s->tree), &d->handle, O_RDONLY | O_DIRECTORY);
 
     s->todo = d->next;
     free(d);

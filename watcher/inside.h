@@ -22,6 +22,7 @@
 enum {
     FILESYSTEMS_MAX = 64,
     CLONES_MAX = 256,
+    BATCH_MS = 5,             /* between two looks at the kernel's queue */
     SETTLE_MS = 25,           /* between the first event and the look at its place */
     PLACES_MAX = 2000000,     /* of the dirty set: about 250 MB */
     EVENTS_BYTES = 64 * 1024, /* read at once */
@@ -69,6 +70,8 @@ struct watcher {
     pthread_t drainer, repairer;
     bool drains, repairs;
     struct dirty *dirty;
+    _Atomic uint64_t added_ns; /* when the oldest place in it came; 0: none */
+    _Atomic int64_t trees_by[BY_INOTIFY + 1];
 
     struct mutex lock;     /* RANK_QUEUE: trees, the tables of marks, what was said */
     struct numbers trees;  /* struct tree * → struct watched */

@@ -83,12 +83,15 @@ static unsigned pass_of(const struct dirty_place *p)
 
 static void round_repair(struct watcher *w)
 {
+    uint64_t since_ns = atomic_exchange(&w->added_ns, 0);
     struct dirty_place *all = dirty_take(w->dirty), *p;
 
     for (unsigned pass = 0; pass < PASSES; pass++)
         for (p = all; p; p = p->next)
             if (pass_of(p) == pass)
                 look_at_place(w, p);
+    if (all && since_ns > 0)
+        metric_set(M_WATCHER_DELAY, 0, (int64_t)((sys->now_ns() - since_ns) / 1000000));
     while ((p = all)) {
         all = p->next;
         dirty_place_free(p);

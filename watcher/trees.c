@@ -110,6 +110,11 @@ static int insert(struct watcher *w, struct watched *x)
     return r;
 }
 
+static void count_tree(struct watcher *w, enum watched_by by, int64_t n)
+{
+    metric_set(M_WATCHER_TREES, by, atomic_fetch_add(&w->trees_by[by], n) + n);
+}
+
 static int tree_begin(struct watcher *w, struct tree *t, enum watched_by *ret_by)
 {
     struct stat st;
@@ -120,6 +125,7 @@ static int tree_begin(struct watcher *w, struct tree *t, enum watched_by *ret_by
         return r < 0 ? r : -ENOMEM;
     *x = (struct watched){ .tree = t, .dev = st.st_dev, .by = watch_begin(w, t, st.st_dev) };
     *ret_by = x->by;
+    count_tree(w, x->by, 1);
     return insert(w, x);
 }
 
@@ -157,6 +163,8 @@ void trees_told(void *arg, struct tree *t, bool opened)
     mutex_lock(&w->lock);
     struct watched *x = remove_locked(w, t);
     mutex_unlock(&w->lock);
+    if (x)
+        count_tree(w, x->by, -1);
     free(x);
 }
 

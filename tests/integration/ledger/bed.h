@@ -2,9 +2,9 @@
  * compare with, from a walk of its own. Owned by setup and teardown, since cmocka's asserts jump past CLEANUP. */
 #pragma once
 
-#include "ledger/ledger.h"
+#include "tests/support/ops.h"
 
-enum { BED_PATH = 256, BED_TREES = 3 };
+enum { BED_PATH = 256, BED_TREES = OPS_TREES };
 
 struct bed {
     char dir[BED_PATH];
@@ -14,11 +14,16 @@ struct bed {
     bool refuse_stale_growth;
     enum ledger_track track;
     unsigned recounts, recount_rate;
-    struct ledger *l;
     struct domain *users[BED_TREES]; /* ids 1, 2, 3 */
-    struct tree *trees[BED_TREES];
-    int homes[BED_TREES]; /* O_RDONLY descriptors of the homes */
-    struct room *rooms[BED_TREES];
+    union {
+        struct ops ops;
+        struct { /* the same */
+            struct ledger *l;
+            struct tree *trees[BED_TREES];
+            int homes[BED_TREES];
+            struct room *rooms[BED_TREES];
+        };
+    };
     unsigned n_trees;
 };
 
@@ -33,15 +38,16 @@ void bed_open(struct bed *b);          /* the ledger and its trees */
 void bed_close(struct bed *b);
 int bed_try_open(struct bed *b, struct ledger **ret); /* only the ledger */
 
-/* Operations through the protocol. `path` is below the home; parents exist. 0, a count, or a negative errno. */
-ssize_t bed_write(struct bed *b, unsigned home, const char *path, uint64_t off, size_t len);
-int bed_truncate(struct bed *b, unsigned home, const char *path, uint64_t size);
-int bed_unlink(struct bed *b, unsigned home, const char *path);
-int bed_mkdir(struct bed *b, unsigned home, const char *path);
-int bed_rmdir(struct bed *b, unsigned home, const char *path);
-int bed_link(struct bed *b, unsigned home, const char *from, const char *to);
-int bed_rename(struct bed *b, unsigned from_home, const char *from, unsigned to_home, const char *to);
-slot_t bed_slot(struct bed *b, unsigned home, const char *path); /* looked up by name, as the mount does */
+/* Operations through the protocol. */
+#define bed_write(b, ...)    ops_write(&(b)->ops, __VA_ARGS__)
+#define bed_truncate(b, ...) ops_truncate(&(b)->ops, __VA_ARGS__)
+#define bed_unlink(b, ...)   ops_unlink(&(b)->ops, __VA_ARGS__)
+#define bed_mkdir(b, ...)    ops_mkdir(&(b)->ops, __VA_ARGS__)
+#define bed_rmdir(b, ...)    ops_rmdir(&(b)->ops, __VA_ARGS__)
+#define bed_link(b, ...)     ops_link(&(b)->ops, __VA_ARGS__)
+#define bed_rename(b, ...)   ops_rename(&(b)->ops, __VA_ARGS__)
+#define bed_slot(b, ...)     ops_slot(&(b)->ops, __VA_ARGS__)
+#define bed_storm(b, ...)    ops_storm(&(b)->ops, __VA_ARGS__)
 
 /* The same beneath the mount: nobody tells the ledger. */
 void bed_put(struct bed *b, unsigned home, const char *path, uint64_t size);
@@ -64,6 +70,3 @@ struct sum sum_add(struct sum a, struct sum b);
                      (unsigned long long)got_.files, (unsigned long long)want_.bytes,                                  \
                      (unsigned long long)want_.files);                                                                 \
     } while (0)
-
-/* bed_storm - one random operation of a writer with names of its own and shared ones; `seed` is its state. */
-void bed_storm(struct bed *b, unsigned home, unsigned who, uint64_t *seed);

@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "watcher/kernel.h"
 
-enum { INODES_MAX = 200000 };
+enum { INODES_MAX = 200000, RECORDS_SAID_MAX = 11000 };
 
 void bed_pause(void)
 {
@@ -249,6 +249,33 @@ static void walk_dir(struct walk *k, int fd /* moved */)
     closedir(d);
 }
 
+static void find_unknown(struct bed *b, const struct home *h, int fd /* moved */, const char *path)
+{
+    DIR *d = fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct dirent *e;
+
+    close(fd);
+    while (d && (e = readdir(d))) {
+        struct record_view v = { 0 };
+        struct stat st;
+        char below[4096];
+
+        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        snprintf(below, sizeof below, "%s/%s", path, e->d_name);
+        slot_t slot = record_find(b->ledger, st.st_dev, st.st_ino);
+        bool known = slot && record_view(b->ledger, slot, 0, &v) && v.tree == h->tree;
+        if (S_ISDIR(st.st_mode))
+            find_unknown(b, h, openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), below);
+        if (!known || (S_ISREG(st.st_mode) && !v.is_charged))
+            print_error("%s: record %u, %s%s%s%s, under %u\n", below, slot, known ? "of this tree" : "not of this tree",
+                        v.is_dir ? ", a directory's" : "", v.is_charged ? ", charged" : "",
+                        v.is_nameless ? ", nameless" : "", v.parent);
+    }
+    if (d)
+        closedir(d);
+}
+
 static bool home_is_right(struct bed *b, const struct home *h, char *said, size_t room)
 {
     struct walk *k = calloc(1, sizeof *k);
@@ -285,14 +312,47 @@ bool bed_is_right(struct bed *b)
     return all_are_right(b, said, sizeof said);
 }
 
+/* Says which records are not what is there. */
+static void say_wrong_records(struct bed *b)
+{
+    for (slot_t slot = 1; slot < RECORDS_SAID_MAX; slot++) {
+        struct record_view v;
+        struct stat st = { 0 };
+        char link[64], path[4096] = "";
+
+        if (!record_view(b->ledger, slot, 0, &v) || v.is_dir || !v.is_charged)
+            continue;
+        CLEANUP(fd_close) int fd = record_open_fd(b->ledger, slot, 0, O_PATH);
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (fd >= 0 && (fstat(fd, &st) < 0 || readlink(link, path, sizeof path - 1) < 0))
+            path[0] = '\0';
+        const char *home = v.tree == b->homes[0].tree ? "h" : "g";
+        size_t root = strlen(b->root);
+        bool in = st.st_nlink > 1 || (strlen(path) > root + 2 && path[root + 1] == home[0]);
+        if (fd < 0 || st.st_nlink == 0 || (uint64_t)st.st_size != v.bytes || !in)
+            print_error("record %u of %s, under %u: charged %llu, is %lld, links %lu, at %s\n", slot, home, v.parent,
+                        (unsigned long long)v.bytes, (long long)st.st_size, (unsigned long)st.st_nlink, path);
+    }
+}
+
+static void say_unknown_files(struct bed *b)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(b->homes); i++)
+        if (b->homes[i].tree)
+            find_unknown(b, &b->homes[i], dup(b->homes[i].dir), b->homes[i].name);
+}
+
 static void await_once(struct bed *b, const char *what)
 {
     uint64_t end = now_ms() + DEADLINE_MS;
     char said[256];
 
     while (!all_are_right(b, said, sizeof said)) {
-        if (now_ms() > end)
+        if (now_ms() > end) {
+            say_wrong_records(b);
+            say_unknown_files(b);
             fail_msg("%s: %s: %s", b->mode, what, said);
+        }
         bed_pause();
     }
 }
