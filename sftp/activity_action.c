@@ -36,6 +36,10 @@ static int action_ask(struct action_link *l, const struct queue *q)
     uint8_t buf[4096]; /* SAY_CLOSE may come instead */
     int fds[BROKER_FDS_MAX];
     ssize_t n = broker_ask(l->broker, q, SAY_ACTION_DONE, buf, sizeof(buf), fds);
+    if (n < 0 && !l->broker->close_asked) { /* a late answer would be taken for that of the next question */
+        l->broker->close_asked = true;
+        str_set(l->broker->close_reason, sizeof(l->broker->close_reason), "the server's hook took too long");
+    }
     return n >= 2 && buf[1] == 1;
 }
 

@@ -96,6 +96,27 @@ static void times_set(struct scp *c, const struct home_file *f)
     c->has_times = false;
 }
 
+/* A source listens only between files: what is too much to be read and forgotten (sink_write) must be refused before it
+ * is sent, or its person gets no words. By what the home says is free; what is replaced makes room. */
+static int room_check(struct scp *c, const char *path, uint64_t size)
+{
+    CLEANUP(home_place_done) struct place at = { .dir = -1 };
+    struct stat st;
+    struct statfs fs;
+
+    if (size <= SCP_DRAIN_MAX)
+        return 0;
+    int r = home_place(&c->account->home, path, true, &at);
+    if (r == 0)
+        r = sys->fstatfs(at.dir, &fs);
+    if (r < 0)
+        return r;
+    uint64_t replaced = place_stat(&at, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    uint64_t block = (uint64_t)fs.f_bsize, room;
+    bool is_much = __builtin_mul_overflow((uint64_t)fs.f_bavail + 1, block, &room);
+    return is_much || size <= room || size - room <= replaced ? 0 : -EDQUOT;
+}
+
 static int sink_file(struct scp *c, const struct scp_item *item)
 {
     CLEANUP(mem_free) char *path = NULL;
@@ -104,6 +125,10 @@ static int sink_file(struct scp *c, const struct scp_item *item)
 
     if (r == 0)
         r = home_file_size_allowed(c->account, item->size);
+    if (r == 0)
+        r = room_check(c, path, item->size);
+    if (r == -EDQUOT)
+        text = "there is no room for a file of this size: delete something or ask for more space";
     if (r == 0)
         r = home_file_open(c->account, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, 0, &c->file, &text);
     if (r < 0)

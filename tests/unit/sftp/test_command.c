@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/sys.h"
 #include "sftp/stream.h"
 #include "tests/unit/sftp/bed.h"
 
@@ -165,6 +166,28 @@ static void scp_sinks_keep_what_an_upload_mode_keeps(void **state)
     }
 }
 
+static int fstatfs_full(int fd, struct statfs *ret)
+{
+    (void)fd;
+    *ret = (struct statfs){ .f_bsize = 4096, .f_bavail = 100 };
+    return 0;
+}
+
+static void a_file_without_room_is_refused_before_it_is_sent_and_the_original_stays(void **state)
+{
+    static struct sys full;
+    struct bed *b = *state;
+    char out[4096];
+    bed_file(b, "f", "old");
+    full = sys_real;
+    full.fstatfs = fstatfs_full;
+    sys = &full;
+    assert_int_equal(run(b, "scp -t /f", "C0644 1000000000 f\n", 19, out, sizeof(out)), 1);
+    sys = &sys_real;
+    assert_non_null(strstr(out + 1, "no room for a file of this size")); /* behind the first zero byte */
+    bed_content(b, "f", "old");
+}
+
 static void scp_sources_send_what_is_there(void **state)
 {
     struct bed *b = *state;
@@ -192,6 +215,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_enabled_commands_run, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(scp_sinks_refuse_names_that_lead_elsewhere, bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(scp_sinks_keep_what_an_upload_mode_keeps, bed_setup, bed_teardown),
+        cmocka_unit_test_setup_teardown(a_file_without_room_is_refused_before_it_is_sent_and_the_original_stays,
+                                        bed_setup, bed_teardown),
         cmocka_unit_test_setup_teardown(scp_sources_send_what_is_there, bed_setup, bed_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
