@@ -5,6 +5,7 @@
 #include "base/sys.h"
 #include "tool/client.h"
 #include "tool/command.h"
+#include "tool/connections.h"
 #include "tool/table.h"
 
 enum { TEXT_MAX = 64 << 20 };
@@ -42,18 +43,31 @@ static void doing(struct json_object *c, int64_t now_ms, struct strbuf *to)
     }
 }
 
+void connection_from(struct json_object *c, char *to, size_t room)
+{
+    const char *address = json_text(c, "remote_address");
+    const char *process = json_text(c, "process");
+
+    if (process != NULL)
+        snprintf(to, room, "%s[%lld]", process, (long long)json_number(c, "pid", 0));
+    else
+        snprintf(to, room, "%s", address != NULL ? address : "");
+}
+
 static int add_row(struct table *table, struct json_object *c)
 {
     struct strbuf does = STRBUF(TABLE_CELL_MAX);
     char since[TEXT_NUMBER_MAX];
+    char from[CONNECTION_FROM_MAX];
     int64_t now_ms = sys->wall_ms();
     int64_t age_ms = now_ms - json_number(c, "connection_time", now_ms);
 
     doing(c, now_ms, &does);
+    connection_from(c, from, sizeof from);
     const char *cells[ARRAY_SIZE(columns)] = {
         json_text(c, "username"),
         json_text(c, "protocol"),
-        json_text(c, "remote_address"),
+        from,
         text_duration(since, age_ms > 0 ? (uint64_t)age_ms / 1000 : 0),
         does.s,
         json_text(c, "connection_id"),

@@ -117,7 +117,7 @@ static int draw_lives(const struct top *top, int y, int bottom)
         char up[TEXT_NUMBER_MAX], down[TEXT_NUMBER_MAX];
         const char *cells[] = { l->username,
                                 l->protocol,
-                                l->address,
+                                l->from,
                                 l->up_rate > 0 ? text_rate(up, (double)l->up_rate) : "-",
                                 l->down_rate > 0 ? text_rate(down, (double)l->down_rate) : "-",
                                 l->does };
@@ -256,7 +256,7 @@ static void ask_to_close(struct top *top)
     }
     const struct live *l = &top->picture.lives[at];
     str_set(top->closing, sizeof top->closing, l->id);
-    snprintf(top->whose, sizeof top->whose, "%.250s's %.15s from %.80s", l->username, l->protocol, l->address);
+    snprintf(top->whose, sizeof top->whose, "%.250s's %.15s from %.80s", l->username, l->protocol, l->from);
 }
 
 static void on_key(struct top *top, int key)

@@ -4,11 +4,13 @@
 #pragma once
 
 #include "tool/client.h"
+#include "tool/connections.h"
 #include "tool/homes.h"
 
 /* A live connection. Texts are borrowed from the answer that it came in. */
 struct live {
-    const char *id, *username, *protocol, *address;
+    const char *id, *username, *protocol;
+    char from[CONNECTION_FROM_MAX];
     char does[512];
     int64_t since_ms;
     uint64_t up_rate, down_rate;

@@ -123,8 +123,8 @@ static void take_connection(struct looking *l, struct json_object *c)
     *live = (struct live){ .id = or_nothing(json_text(c, "connection_id")),
                            .username = or_nothing(json_text(c, "username")),
                            .protocol = or_nothing(json_text(c, "protocol")),
-                           .address = or_nothing(json_text(c, "remote_address")),
                            .since_ms = json_number(c, "connection_time", 0) };
+    connection_from(c, live->from, sizeof live->from);
     for (size_t i = 0; i < n; i++)
         take_transfer(l, live, json_object_array_get_idx(list, i));
     say_what_it_does(live, c, n > 0 ? json_object_array_get_idx(list, 0) : NULL);

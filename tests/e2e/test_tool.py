@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ADMIN, TALLYD, until
+from conftest import ADMIN, TALLYD, Tally, free_port, until
 
 TALLY = str(pathlib.Path(TALLYD).parent / "tally")
 OK, REFUSED, USAGE, NOT_CONNECTED, NOT_PERMITTED = range(5)
@@ -205,6 +205,15 @@ def test_connections_are_listed_and_closed(tally, tool):
         client.wait()
 
 
+def test_a_local_program_is_named_as_a_connection(tally, tool):
+    with open(tally.add_user("local") / "f", "wb", buffering=0) as f:
+        f.write(b"x")
+        mine = lambda: [c for c in json.loads(tool("connections", "--json")) if c["username"] == "local"]
+        until(mine, what="the connection")
+        line = next(line for line in tool("connections").splitlines() if line.startswith("local"))
+        assert f"[{os.getpid()}]" in line and "upload /f" in line
+
+
 def test_status_and_check_find_a_sound_daemon(tally, tool):
     assert "all certain" in tool("status")
     assert json.loads(tool("status", "--json"))["vfs"]["is_active"] is True
@@ -289,6 +298,28 @@ def test_the_profile_is_taken_only_when_nobody_else_can_read_it(tally, password_
     assert r.returncode == USAGE and "ulr" in r.stderr
     r = run("--profile", tmp_path / "none.json", "status")
     assert r.returncode == USAGE and "none.json" in r.stderr
+
+
+def test_https_is_trusted_with_who_signed_it_and_refused_with_words_without(password_file):
+    t = Tally()
+    try:
+        key, pem = t.dir / "server.key", t.dir / "server.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9", "-subj",
+                        "/CN=tally", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", pem], check=True, capture_output=True)
+        key.chmod(0o644)  # the test's directory goes with it
+        port = free_port()
+        t.config["httpd"]["bindings"].append({"address": "127.0.0.1", "port": port, "enable_https": True})
+        t.config["httpd"].update(certificate_file=str(pem), certificate_key_file=str(key))
+        t.start()
+        who = ["--url", f"https://127.0.0.1:{port}", "--user", ADMIN[0], "--password-file", password_file]
+        r = run(*who, "--ca-file", pem, "status")
+        assert r.returncode == OK, r.stderr
+        r = run(*who, "status")
+        assert r.returncode == NOT_CONNECTED and "--ca-file" in r.stderr
+        r = run("--url", f"https://127.0.0.1:{t.api_port}", "--token", "x", "status")
+        assert r.returncode == NOT_CONNECTED and "http://" in r.stderr
+    finally:
+        t.close()
 
 
 def test_secrets_are_not_left_in_the_process_list(tally):
