@@ -1,4 +1,6 @@
 // The whole story by a generated Java client: java Story URL ADMIN PASSWORD DIRECTORY
+import java.nio.charset.StandardCharsets;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import org.openapitools.client.ApiClient;
@@ -18,14 +20,17 @@ public class Story {
         if (!ok) throw new IllegalStateException(what);
     }
 
+    static ApiClient client(String url, String authorization) {
+        ApiClient c = new ApiClient();
+        c.updateBaseUri(url + "/api/v2");
+        c.setRequestInterceptor(request -> request.header("Authorization", authorization));
+        return c;
+    }
+
     public static void main(String[] args) throws Exception {
-        ApiClient basic = new ApiClient();
-        basic.setBasePath(args[0] + "/api/v2");
-        basic.setUsername(args[1]);
-        basic.setPassword(args[2]);
-        ApiClient bearer = new ApiClient();
-        bearer.setBasePath(args[0] + "/api/v2");
-        bearer.setBearerToken(new TokenApi(basic).getToken().getAccessToken());
+        byte[] pair = (args[1] + ":" + args[2]).getBytes(StandardCharsets.UTF_8);
+        ApiClient basic = client(args[0], "Basic " + Base64.getEncoder().encodeToString(pair));
+        ApiClient bearer = client(args[0], "Bearer " + new TokenApi(basic).getToken(null).getAccessToken());
         FoldersApi folders = new FoldersApi(bearer);
         UsersApi users = new UsersApi(bearer);
         QuotaApi quota = new QuotaApi(bearer);
