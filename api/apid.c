@@ -12,7 +12,8 @@
 #include "api/state.h"
 #include "base/log.h"
 
-enum { WAITING_WORKERS = 16, HASHING_QUEUE = 64 };
+/* Workers that hash give way: they could fill all processors, and requests with a token must not feel it. */
+enum { WAITING_WORKERS = 32, HASHING_QUEUE = 64, HASHING_NICE = 10 };
 
 static int keys_make(const struct apid_options *o, struct token_key **ret)
 {
@@ -96,7 +97,7 @@ static int parts_start(const struct apid_options *o, struct apid *a)
     if (r == 0)
         r = gate_new(o->connections, &a->gate);
     if (r == 0)
-        r = pool_start((unsigned)MAX(processors, 1), HASHING_QUEUE, &a->hashing);
+        r = pool_start_nice((unsigned)MAX(processors, 1), HASHING_QUEUE, HASHING_NICE, &a->hashing);
     if (r == 0)
         r = pool_start(WAITING_WORKERS, POOL_QUEUE_MAX, &a->waiting);
     if (r == 0)

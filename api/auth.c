@@ -1,9 +1,12 @@
-/* Two small caches make a check of the row cost nothing.
+/* Three small caches make a check of the row cost nothing.
  *
  * Principals: the last PRINCIPALS administrators and users that asked. We are the only writer of the store, so a row
  * changes only by our own hand, and auth_changed() drops it after the write and before the reply. A load that began
  * before that must not put the old row back: it remembers the generation, and only the same generation may insert. The
  * age limit is for a database that somebody replaces under us.
+ *
+ * Tokens: the claims of those whose signature was right, by SHA-256 of token, audience and key. Whether a token was
+ * logged out and whether its holder is still the same is asked for each request.
  *
  * Verified passwords: HMAC-SHA256 under a key of this process over name, NUL, password; never the password. Only
  * successes. An entry is worth what the password hash was then: another hash, and it matches no more. */
@@ -12,6 +15,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +26,7 @@
 #include "store/password.h"
 #include "store/totp.h"
 
-enum { PRINCIPALS = 64, VERIFIED = 256 };
+enum { PRINCIPALS = 64, VERIFIED = 256, TOKENS = 256 };
 
 struct cached_principal {
     struct principal *p; /* reference; NULL: free */
@@ -40,6 +44,17 @@ struct used_code {
     int64_t step;
 };
 
+/* A token whose signature and claims were found good. */
+struct checked_token {
+    _Atomic unsigned refs;
+    struct token_claims claims;
+};
+
+struct cached_token {
+    uint8_t digest[32];      /* of token, audience and key */
+    struct checked_token *t; /* reference; NULL: free */
+};
+
 struct auth {
     struct store *store;
     const struct config *config;
@@ -50,8 +65,17 @@ struct auth {
     struct cached_principal principals[PRINCIPALS]; /* lock */
     uint64_t generation;                            /* lock */
     struct verified verified[VERIFIED];             /* lock */
+    struct cached_token tokens[TOKENS];             /* lock */
     struct used_code used_codes[VERIFIED];          /* lock */
 };
+
+static void checked_unref(struct checked_token *t)
+{
+    if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    token_claims_done(&t->claims);
+    free(t);
+}
 
 int auth_new(struct store *store, const struct config *config, struct auth **ret)
 {
@@ -79,6 +103,8 @@ void auth_free(struct auth *a)
         return;
     for (size_t i = 0; i < PRINCIPALS; i++)
         principal_unref(a->principals[i].p);
+    for (size_t i = 0; i < TOKENS; i++)
+        checked_unref(a->tokens[i].t);
     principal_unref(a->local);
     logouts_free(a->logouts);
     mutex_done(&a->lock);
@@ -225,18 +251,88 @@ static enum token_result bearer_holder(struct auth *a, const struct auth_ask *as
 
 static const char *const audiences[] = { [HOLDER_ADMIN] = "API", [HOLDER_USER] = "APIUser" };
 
+static int token_digest(const struct auth_ask *ask, uint8_t ret[32])
+{
+    uint8_t text[TOKEN_MAX + TOKEN_KEY_LEN + 1];
+    size_t len = strnlen(ask->token, TOKEN_MAX);
+    unsigned digest_len = 0;
+
+    memcpy(text, ask->key->key, TOKEN_KEY_LEN);
+    text[TOKEN_KEY_LEN] = (uint8_t)ask->kind;
+    memcpy(text + TOKEN_KEY_LEN + 1, ask->token, len);
+    int ok = EVP_Digest(text, TOKEN_KEY_LEN + 1 + len, ret, &digest_len, EVP_sha256(), NULL);
+    OPENSSL_cleanse(text, TOKEN_KEY_LEN);
+    return ok == 1 ? 0 : -EIO;
+}
+
+/* One that was found good before and has not expired; a reference, or NULL. */
+static struct checked_token *checked_find(struct auth *a, const uint8_t digest[32], int64_t now_s)
+{
+    struct checked_token *t = NULL;
+
+    mutex_lock(&a->lock);
+    const struct cached_token *c = &a->tokens[digest[0]];
+    if (c->t != NULL && CRYPTO_memcmp(c->digest, digest, sizeof(c->digest)) == 0 && c->t->claims.exp_s > now_s) {
+        t = c->t;
+        atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    }
+    mutex_unlock(&a->lock);
+    return t;
+}
+
+static void checked_keep(struct auth *a, const uint8_t digest[32], struct checked_token *t)
+{
+    mutex_lock(&a->lock);
+    struct cached_token *c = &a->tokens[digest[0]];
+    struct checked_token *former = c->t;
+    memcpy(c->digest, digest, sizeof(c->digest));
+    c->t = t;
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    mutex_unlock(&a->lock);
+    checked_unref(former);
+}
+
+/* Signature and claims; *ret is a reference. */
+static enum token_result token_look(struct auth *a, const struct auth_ask *ask, struct checked_token **ret)
+{
+    int64_t now_s = sys->wall_ms() / 1000;
+    uint8_t digest[32];
+    struct checked_token *t;
+
+    if (token_digest(ask, digest) < 0)
+        return TOKEN_FAILED;
+    t = checked_find(a, digest, now_s);
+    if (t == NULL) {
+        t = calloc(1, sizeof(*t));
+        if (t == NULL)
+            return TOKEN_FAILED;
+        atomic_init(&t->refs, 1);
+        enum token_result result = token_check(ask->key, ask->token, audiences[ask->kind], now_s, &t->claims);
+        if (result != TOKEN_OK) {
+            checked_unref(t);
+            return result;
+        }
+        checked_keep(a, digest, t);
+    }
+    *ret = t;
+    return TOKEN_OK;
+}
+
 enum token_result auth_bearer(struct auth *a, const struct auth_ask *ask, struct principal **ret, char **ret_jti)
 {
-    struct token_claims c = { 0 };
+    struct checked_token *t = NULL;
+    CLEANUP(mem_free) char *jti = NULL;
 
-    enum token_result result = token_check(ask->key, ask->token, audiences[ask->kind], sys->wall_ms() / 1000, &c);
-    if (result == TOKEN_OK && logouts_has(a->logouts, c.jti))
+    enum token_result result = token_look(a, ask, &t);
+    if (result == TOKEN_OK && logouts_has(a->logouts, t->claims.jti))
         result = TOKEN_REVOKED;
+    if (result == TOKEN_OK && ret_jti != NULL && str_copy(&jti, t->claims.jti) < 0)
+        result = TOKEN_FAILED;
     if (result == TOKEN_OK)
-        result = bearer_holder(a, ask, &c, ret);
+        result = bearer_holder(a, ask, &t->claims, ret);
     if (result == TOKEN_OK && ret_jti != NULL)
-        *ret_jti = TAKE_PTR(c.jti);
-    token_claims_done(&c);
+        *ret_jti = TAKE_PTR(jti);
+    checked_unref(t);
     return result;
 }
 

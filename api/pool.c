@@ -3,6 +3,8 @@
 #include "api/pool.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 
@@ -19,6 +21,7 @@ struct pool {
     bool closing;                           /* lock */
     pthread_t threads[POOL_WORKERS_MAX];
     unsigned workers;
+    int niceness;
 };
 
 static bool pool_take(struct pool *p, struct pool_entry *ret)
@@ -41,6 +44,8 @@ static void *pool_work(void *arg)
     struct pool_entry e;
 
     pthread_setname_np(pthread_self(), "api-worker");
+    if (((struct pool *)arg)->niceness != 0) /* of this thread alone: Linux has it so */
+        IGNORE(setpriority(PRIO_PROCESS, (id_t)gettid(), ((struct pool *)arg)->niceness), "it works all the same");
     while (pool_take(arg, &e))
         e.job(e.arg);
     return NULL;
@@ -48,11 +53,17 @@ static void *pool_work(void *arg)
 
 int pool_start(unsigned workers, unsigned queue, struct pool **ret)
 {
+    return pool_start_nice(workers, queue, 0, ret);
+}
+
+int pool_start_nice(unsigned workers, unsigned queue, int niceness, struct pool **ret)
+{
     struct pool *p = calloc(1, sizeof(*p));
     if (p == NULL)
         return -ENOMEM;
     mutex_init(&p->lock, RANK_QUEUE);
     pthread_cond_init(&p->wake, NULL);
+    p->niceness = niceness;
     p->queue = MIN(queue, (unsigned)POOL_QUEUE_MAX);
     for (unsigned i = 0; i < MIN(workers, (unsigned)POOL_WORKERS_MAX); i++) {
         int r = -pthread_create(&p->threads[i], NULL, pool_work, p);

@@ -12,6 +12,9 @@ typedef void pool_job(void *arg);
 
 int pool_start(unsigned workers, unsigned queue, struct pool **ret) MUST_CHECK;
 
+/* pool_start_nice - the same with workers that give way to other threads (nice(2)). */
+int pool_start_nice(unsigned workers, unsigned queue, int niceness, struct pool **ret) MUST_CHECK;
+
 /* pool_submit - 0; -EAGAIN: the queue is full; -ESHUTDOWN: it is being stopped. */
 int pool_submit(struct pool *p, pool_job *job, void *arg) MUST_CHECK;
 

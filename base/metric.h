@@ -48,6 +48,12 @@ enum metric_id {
     M_KEY_INTERACTIVE_ATTEMPTS,
     M_KEY_INTERACTIVE_OK,
     M_KEY_INTERACTIVE_KO,
+    M_TLS_CERT_ATTEMPTS, /* of FTP and DAV, which Tally does not serve: SFTPGo's names are all there */
+    M_TLS_CERT_OK,
+    M_TLS_CERT_KO,
+    M_TLS_CERT_AND_PASSWORD_ATTEMPTS,
+    M_TLS_CERT_AND_PASSWORD_OK,
+    M_TLS_CERT_AND_PASSWORD_KO,
     M_HTTP_REQUESTS,
     M_HTTP_OK,
     M_HTTP_CLIENT_ERRORS,

@@ -72,6 +72,19 @@ def test_is_refused_and_closed(tally, what):
     assert closed
 
 
+FOLDS = {
+    "a folded header": b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-A: a\r\n b\r\nConnection: close\r\n\r\n",
+    "line ends without CR": b"GET /healthz HTTP/1.1\nHost: x\nConnection: close\n\n",
+}
+
+
+@pytest.mark.parametrize("what", FOLDS)
+def test_what_old_libraries_take_gives_one_reply_and_never_two(tally, what):
+    # libmicrohttpd 0.9.75 takes both, unseen by us, and reads them as proxies do; from 1.0 on it refuses them
+    got, closed = exchange(tally, FOLDS[what])
+    assert got.count(b"HTTP/1.1 ") == 1 and got[9:12] in (b"200", b"400") and closed
+
+
 NUL = {
     "in a value": b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-A: a\0b\r\nConnection: close\r\n\r\n",
     "in the target": b"GET /healthz\0zzz HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n",
