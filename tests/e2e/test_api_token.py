@@ -7,6 +7,7 @@ import time
 
 import pytest
 import requests
+from conftest import until
 
 
 def get(tally, path="/version", token=None, headers=None, auth=None, url=None):
@@ -216,3 +217,20 @@ def test_the_same_passphrase_makes_tokens_of_others_welcome(make_tally):
         assert (r.status_code, r.json()) == (401, said)
     r = get(t, token=sign({**claims, "username": ""}))
     assert (r.status_code, r.json()) == (400, {"message": "Invalid token claims"})
+
+
+def test_a_token_that_was_seen_before_expires_too(make_tally):
+    import hashlib
+    import hmac
+
+    t = make_tally(httpd={"signing_passphrase": "open sesame"})
+    head, claims, _ = t.token().split(".")
+    claims = {**json.loads(base64.urlsafe_b64decode(claims + "==")), "exp": int(time.time()) + 3}
+    body = head + "." + base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    mac = hmac.new(hashlib.sha256(b"open sesame").digest(), body.encode(), "sha256").digest()
+    token = body + "." + base64.urlsafe_b64encode(mac).decode().rstrip("=")
+    assert get(t, token=token).status_code == get(t, token=token).status_code == 200
+    until(lambda: get(t, token=token).status_code == 401, what="its end")
+    assert get(t, token=token).json() == {"error": "token is expired", "message": "Unauthorized"}
+    flipped = token[:-10] + ("A" if token[-10] != "A" else "B") + token[-9:]
+    assert get(t, token=flipped).json()["error"] == "token is unauthorized"
