@@ -143,7 +143,7 @@ struct mfa_config {
 
 struct vfs_config {
     char *mount;
-    bool in_place;    /* true is refused: not there yet */
+    bool in_place;
     bool passthrough; /* false: never, for tests and comparison */
     uint32_t max_open_files;
 };

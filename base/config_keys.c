@@ -301,25 +301,18 @@ static const struct field mfa_keys[] = {
 };
 static const struct schema mfa_schema = SCHEMA("mfa", struct mfa_config, mfa_keys, .check = mfa_check);
 
-static int vfs_check(const void *obj, struct why *why)
-{
-    const struct vfs_config *c = obj;
-
-    return c->in_place ? why_set(why, -EINVAL, "in_place", "is not available in this version; leave it false") : 0;
-}
-
 static const struct field vfs_keys[] = {
     F_STRING(struct vfs_config, mount, .flags = FIELD_REQUIRED, .max = 4095, .valid = config_path_is,
              .valid_text = PATH_TEXT, .fallback = "/srv/tally/homes", .help = "where the homes are mounted"),
     F_BOOL(struct vfs_config, in_place, .fallback = "false",
-           .help = "mount the counted view over each home itself; true is not available yet"),
+           .help = "true: mount the counted view over each home_dir, too, so that the old paths are counted"),
     F_BOOL(struct vfs_config, passthrough, .fallback = "true",
            .help = "false: never let the kernel read and map backing files itself"),
     F_U32(struct vfs_config, max_open_files, .min = 64, .max = 262144, .fallback = "262144",
           .help = "files that may be open in all homes together; nobody gets more than half of them, less when many "
                   "ask for all"),
 };
-static const struct schema vfs_schema = SCHEMA("vfs", struct vfs_config, vfs_keys, .check = vfs_check);
+static const struct schema vfs_schema = SCHEMA("vfs", struct vfs_config, vfs_keys);
 
 static const struct field ledger_keys[] = {
     F_STRING(struct ledger_config, stale_growth, .flags = FIELD_REQUIRED, .valid = is_stale_growth,

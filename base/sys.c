@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -93,6 +94,18 @@ static int real_fstatat(int dir, const char *name, struct stat *ret, int flags)
 static int real_statx(int fd, unsigned mask, struct statx *ret)
 {
     return statx(fd, "", AT_EMPTY_PATH, mask, ret) < 0 ? -errno : 0;
+}
+
+static int real_fstat_known(int fd, struct stat *ret)
+{
+    struct statx sx;
+    int r = CALL_AGAIN(statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &sx));
+
+    if (r == 0)
+        *ret = (struct stat){ .st_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
+                              .st_ino = sx.stx_ino,
+                              .st_mode = sx.stx_mode };
+    return r;
 }
 
 static int real_fstatfs(int fd, struct statfs *ret)
@@ -273,6 +286,7 @@ const struct sys sys_real = {
     .renameat2 = real_renameat2,
     .fstatat = real_fstatat,
     .statx = real_statx,
+    .fstat_known = real_fstat_known,
     .fstatfs = real_fstatfs,
     .fchmodat = real_fchmodat,
     .fchownat = real_fchownat,

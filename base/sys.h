@@ -36,6 +36,7 @@ struct sys {
     /* attributes */
     int (*fstatat)(int dir, const char *name, struct stat *ret, int flags); /* name "" with AT_EMPTY_PATH: the fd */
     int (*statx)(int fd, unsigned mask, struct statx *ret);                 /* of a descriptor, O_PATH too */
+    int (*fstat_known)(int fd, struct stat *ret); /* device, number and type, without asking a file system's server */
     int (*fstatfs)(int fd, struct statfs *ret);
     int (*fchmodat)(int dir, const char *name, mode_t mode); /* name "": the descriptor, also an O_PATH one */
     int (*fchownat)(int dir, const char *name, uid_t uid, gid_t gid, int flags);

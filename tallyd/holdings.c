@@ -1,33 +1,33 @@
 /* Each part is opened once, by root, before the first service starts; the services get the descriptors by name. The
- * mount can be made anew later, when the vfs cannot resume over it. */
+ * mount is in holdings_mount.c. */
 #include "tallyd/holdings.h"
 
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/connections.h"
+#include "base/dirs.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/sys.h"
 #include "tallyd/listen.h"
 #include "tallyd/service.h"
-#include "vfs/mount.h"
-
-enum { CLEAN_MS = 2000, CLEAN_STEP_MS = 20 };
 
 void holdings_init(struct holdings *h, const struct config *config)
 {
     *h = (struct holdings){
-        .config = config, .fuse_fd = -1, .vfs_state_fd = -1, .notify_fd = -1, .notify_read_fd = -1, .lock_fd = -1
+        .config = config,
+        .fuse_fd = -1,
+        .vfs_state_fd = -1,
+        .notify_fd = -1,
+        .notify_read_fd = -1,
+        .cover_fd = -1,
+        .cover_read_fd = -1,
+        .namespace_fd = -1,
+        .lock_fd = -1,
     };
 }
 
@@ -53,27 +53,11 @@ static int share(struct holdings *h, const char *name, int fd)
     return 0;
 }
 
-/* Makes a directory and what leads to it; the last one with this owner and mode, also when it is there already. */
-static int make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid)
+static int make_dir(const char *path, mode_t mode, gid_t gid)
 {
-    char part[4096];
+    int r = dirs_make(path, &(struct dir_rights){ .mode = mode, .gid = gid });
 
-    if (!str_set(part, sizeof part, path))
-        return log_fail(-ENAMETOOLONG, "%s", path);
-    for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
-            return log_fail(-errno, "cannot make the directory %s", part);
-        *slash = '/';
-    }
-    if (mkdir(part, mode) < 0 && errno != EEXIST)
-        return log_fail(-errno, "cannot make the directory %s", part);
-    CLEANUP(fd_close) int fd = open(part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return log_fail(-errno, "cannot use the directory %s", part);
-    if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
-        return log_fail(-errno, "cannot set owner and mode of %s", part);
-    return 0;
+    return r < 0 ? log_fail(r, "cannot make the directory %s", path) : 0;
 }
 
 /* The dumps, which the api writes. One that an administrator made stays as it is. */
@@ -102,13 +86,13 @@ static int make_dirs(const struct config *c)
     int r = administrators_find(&gid);
 
     if (r == 0)
-        r = make_dir(c->state_dir, 01770, 0, gid);
+        r = make_dir(c->state_dir, 01770, gid);
     if (r == 0)
         r = make_backups_dir(c);
     if (r == 0)
-        r = make_dir(c->runtime_dir, 0755, 0, 0);
-    if (r == 0)
-        r = make_dir(c->data_provider.users_base_dir, 0755, 0, 0);
+        r = make_dir(c->runtime_dir, 0755, 0);
+    if (r == 0 && c->data_provider.users_base_dir[0] != '\0')
+        r = make_dir(c->data_provider.users_base_dir, 0755, 0);
     return r;
 }
 
@@ -240,86 +224,6 @@ void holdings_reload(struct holdings *h, const char *config_path)
     if (config_load(config_path, environ, &c, &why) < 0)
         return; /* level_reload() has logged it */
     IGNORE(guards_set(&h->guards, &c.common), "logged; what was in force stays");
-}
-
-/* In the child: keeps two descriptors (what else it inherited would outlive the supervisor with it) and no rights. */
-NORETURN static void notifier_main(struct holdings *h)
-{
-    sigset_t none;
-    int fuse_high = fcntl(h->fuse_fd, F_DUPFD, 10); /* out of the way of 3 and 4 */
-    int from_high = fcntl(h->notify_read_fd, F_DUPFD, 10);
-    int fuse_fd = dup2(fuse_high, 3);
-    int from_fd = dup2(from_high, 4);
-
-    IGNORE(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "the end of its messages is the rule, this is the net");
-    IGNORE(prctl(PR_SET_NAME, "tallyd-notify", 0, 0, 0), "a name is a help for people");
-    close_range(5, ~0U, 0);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (fuse_fd == 3 && from_fd == 4)
-        notifier_run(fuse_fd, from_fd);
-    _exit(0);
-}
-
-int notifier_start(struct holdings *h)
-{
-    h->notifier = fork();
-    if (h->notifier < 0)
-        return log_fail(-errno, "cannot start the notifier");
-    if (h->notifier == 0)
-        notifier_main(h);
-    return 0;
-}
-
-/* The last processes of a predecessor that was just killed may hold its mount for a moment: we have the lock of the
- * state directory, so what still looks alive there gets that moment. */
-static int clean_mount(const struct holdings *h, struct why *why)
-{
-    uint64_t until_ns = sys->now_ns() + CLEAN_MS * UINT64_C(1000000);
-    int r = mount_clean(h->config->vfs.mount, why);
-
-    while (r == -EBUSY && sys->now_ns() < until_ns) {
-        poll(NULL, 0, CLEAN_STEP_MS);
-        r = mount_clean(h->config->vfs.mount, why);
-    }
-    return r;
-}
-
-/* A new mount with an empty state for the vfs. */
-int mount_open(struct holdings *h)
-{
-    struct why why;
-    int pair[2];
-    int r = clean_mount(h, &why);
-
-    if (r == 0)
-        r = mount_homes(h->config->vfs.mount, &h->fuse_fd, &why);
-    if (r < 0)
-        return fail_why(r, &why);
-    h->vfs_state_fd = memfd_create("tally-vfs", MFD_CLOEXEC);
-    if (h->vfs_state_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return log_fail(-errno, "cannot make the vfs role's memory");
-    h->notify_read_fd = pair[0];
-    h->notify_fd = pair[1];
-    return notifier_start(h);
-}
-
-void mount_close(struct holdings *h)
-{
-    if (h->fuse_fd < 0)
-        return;
-    int r = unmount_homes(h->config->vfs.mount);
-    if (r < 0)
-        IGNORE(log_fail(r, "cannot unmount %s", h->config->vfs.mount), "logged");
-    fd_close(&h->fuse_fd);
-    fd_close(&h->vfs_state_fd);
-    fd_close(&h->notify_fd);
-    fd_close(&h->notify_read_fd);
-    if (h->notifier > 0) {
-        kill(h->notifier, SIGKILL);
-        waitpid(h->notifier, NULL, 0);
-    }
-    h->notifier = 0;
 }
 
 int holdings_open(struct holdings *h)

@@ -11,7 +11,10 @@ struct holdings {
     size_t shared_n;
     int fuse_fd, vfs_state_fd, notify_fd; /* for the vfs; -1 while there is no mount */
     int notify_read_fd;                   /* the notifier's end, kept for one that is started anew */
-    pid_t notifier;                       /* 0: none */
+    int cover_fd, cover_read_fd;          /* the same for the binder, with vfs.in_place; else -1 */
+    int namespace_fd;                     /* in which the vfs lives then: one without covers */
+    dev_t mount_dev;                      /* of the mount and its covers */
+    pid_t notifier, binder;               /* 0: none */
     int lock_fd;
     struct guards guards; /* for listener, broker and api */
 };
@@ -24,9 +27,10 @@ int holdings_open(struct holdings *h) MUST_CHECK;
 /* holdings_reload - at SIGHUP, what the supervisor itself holds: the guards' settings and lists. Logged. */
 void holdings_reload(struct holdings *h, const char *config_path);
 
-/* mount_open - a new mount with an empty memory for the vfs, and its notifier. mount_close - takes it away. */
+/* mount_open - a new mount with an empty memory for the vfs, and its helpers. mount_close - takes it away, and what
+ * covers homes. */
 int mount_open(struct holdings *h) MUST_CHECK;
 void mount_close(struct holdings *h);
 
-/* notifier_start - a new one for the same mount, after one that died. */
-int notifier_start(struct holdings *h) MUST_CHECK;
+/* helper_died - starts the one anew that was this process. */
+void helper_died(struct holdings *h, pid_t pid);

@@ -14,6 +14,8 @@
 #include "vfs/vfs.h"
 #include "watcher/watcher.h"
 
+enum { COVERED_MS = 10000 }; /* how long "ready" waits for the views over all homes */
+
 struct vfs_role {
     const struct config *config;
     const char *config_path;
@@ -270,9 +272,15 @@ static int start_vfs(struct vfs_role *v, struct role *role)
                              .fuse_fd = role_take_fd(role, "fuse"),
                              .state_fd = role_take_fd(role, "state"),
                              .notify_fd = role_take_fd(role, "notify"),
+                             .cover_fd = role_take_fd(role, "cover"),
                              .resume = role->resume };
-    int r = vfs_start(&o, &v->vfs);
+    const char *dev = getenv(COVER_DEV);
+    int64_t number = 0;
+    int r = dev == NULL ? 0 : str_int(dev, 0, INT64_MAX, &number);
 
+    o.cover_dev = (dev_t)number;
+    if (r == 0)
+        r = vfs_start(&o, &v->vfs);
     return r < 0 ? log_fail(r, "cannot serve the mount %s", v->config->vfs.mount) : 0;
 }
 
@@ -305,6 +313,8 @@ int role_vfs(struct role *role)
 
     if (start_all(&v, role) < 0)
         return 1; /* the process ends, and with it everything that was opened */
+    if (!v.resume && !vfs_covered(v.vfs, COVERED_MS))
+        log_info("homes are still being covered by their views; it goes on in the background");
     role_ready_and_wait(v.control);
     control_stop(v.control);
     bool mount_gone = atomic_load(&v.mount_gone);

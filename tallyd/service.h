@@ -9,6 +9,9 @@ enum { EXIT_MOUNT_GONE = 40 };
 /* Exit status by which a service says that it was given something that no second try makes better. */
 enum { EXIT_REFUSED = 41 };
 
+/* By which variable the vfs learns the device of covers. */
+#define COVER_DEV "TALLY_COVER_DEV"
+
 struct service_row {
     const char *name;          /* --role, control address */
     const char *process;       /* comm and title */

@@ -11,7 +11,9 @@
  * Everything that must outlive a service is in the holdings. */
 #include "tallyd/supervisor.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +111,21 @@ NORETURN static void program_exec(const struct supervisor *s, const struct servi
     _exit(127);
 }
 
+/* With vfs.in_place the vfs lives where no view covers a home. The working directory stays: the configuration's path
+ * may be relative. */
+static int vfs_namespace_enter(const struct holdings *h)
+{
+    char dev[32];
+
+    if (h->namespace_fd < 0)
+        return 0;
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (setns(h->namespace_fd, CLONE_NEWNS) < 0 || (here >= 0 && fchdir(here) < 0))
+        return log_fail(-errno, "the vfs cannot have a mount namespace without covers");
+    snprintf(dev, sizeof dev, "%llu", (unsigned long long)h->mount_dev);
+    return setenv(COVER_DEV, dev, 1) < 0 ? -errno : 0;
+}
+
 /* In the child: hands over what the service needs and becomes it. Everything else is close-on-exec. */
 NORETURN static void service_exec(struct supervisor *s, const struct service *v, int control_fd, bool resume)
 {
@@ -123,6 +140,10 @@ NORETURN static void service_exec(struct supervisor *s, const struct service *v,
         fds[n++] = (struct role_fd){ .name = "fuse", .fd = s->held.fuse_fd };
         fds[n++] = (struct role_fd){ .name = "state", .fd = s->held.vfs_state_fd };
         fds[n++] = (struct role_fd){ .name = "notify", .fd = s->held.notify_fd };
+        if (s->held.cover_fd >= 0)
+            fds[n++] = (struct role_fd){ .name = "cover", .fd = s->held.cover_fd };
+        if (vfs_namespace_enter(&s->held) < 0)
+            _exit(127);
     }
     if (is_restorer(s, v))
         fds[n++] = (struct role_fd){ .name = "loaddata", .fd = s->restore_fd };
@@ -285,8 +306,8 @@ static void reap(struct supervisor *s)
         for (size_t i = 0; i < services_n; i++)
             if (s->services[i].pid == pid)
                 service_died(s, i, status);
-        if (pid == s->held.notifier && !s->stopping)
-            IGNORE(notifier_start(&s->held), "logged");
+        if (!s->stopping)
+            helper_died(&s->held, pid);
     }
 }
 

@@ -7,25 +7,22 @@
  *
  * A folder moves the counters of *all* users who include it with quota -1, also of those whose homes nobody has touched
  * yet: the first activation of a folder looks them up in the store (homes_members.c). */
+#include "vfs/activation.h"
+
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "vfs/cover.h"
 #include "vfs/homes_members.h"
-#include "vfs/homes_table.h"
 #include "vfs/node.h"
 #include "vfs/notices.h"
 
-static void home_free_p(struct home **h)
-{
-    home_free(*h);
-}
-
 /* Whose a new directory is: uid 0 in the record means the service account. */
-static struct backing_owner owner_of(const struct user *u)
+static struct dir_rights owner_of(const struct user *u)
 {
-    struct backing_owner owner = { .uid = (uid_t)u->uid, .gid = (gid_t)u->gid };
+    struct dir_rights owner = { .mode = 0700, .uid = (uid_t)u->uid, .gid = (gid_t)u->gid };
     struct passwd pw, *found = NULL;
     char buf[4096];
 
@@ -43,25 +40,29 @@ static uint64_t limit_of(int64_t quota)
     return quota > 0 ? (uint64_t)quota : 0;
 }
 
-/* Opens the backing directory and its tree. `what` completes "cannot serve ..." in the log. */
-static int tree_at(struct vfs *v, struct domain *owner, const char *path, const struct backing_owner *who,
-                   const char *what, struct tree **ret)
+static int tree_try(struct vfs *v, struct domain *owner, const char *path, const struct dir_rights *who,
+                    struct tree **ret)
 {
     int root = -1;
     int mount_fd = -1;
-    int r = backing_open(v->backings, path, who, v->config->vfs.mount, &root, &mount_fd);
+    int r = backing_open(v->backings, path, who, &root, &mount_fd);
 
-    if (r == 0)
-        r = tree_open(v->ledger, owner, root, mount_fd, ret);
-    if (r < 0)
-        return log_fail(r, "cannot serve %s: its directory %s", what, path == NULL ? "" : path);
-    return 0;
+    return r < 0 ? r : tree_open(v->ledger, owner, root, mount_fd, ret);
+}
+
+/* Opens the backing directory and its tree. `what` completes "cannot serve ..." in the log. */
+static int tree_at(struct vfs *v, struct domain *owner, const char *path, const struct dir_rights *who,
+                   const char *what, struct tree **ret)
+{
+    int r = tree_try(v, owner, path, who, ret);
+
+    return r < 0 ? log_fail(r, "cannot serve %s: its directory %s", what, path == NULL ? "" : path) : 0;
 }
 
 /* ---- folders ---------------------------------------------------------------------------------------------------- */
 
-static int folder_open(struct vfs *v, const struct folder *f, const struct backing_owner *who,
-                       struct domain **ret_domain, struct tree **ret_tree)
+int folder_open(struct vfs *v, const struct folder *f, const struct dir_rights *who, struct domain **ret_domain,
+                struct tree **ret_tree)
 {
     CLEANUP(strbuf_done) struct strbuf what = STRBUF(1024);
     bool was_served = folder_is_served(v, f->id);
@@ -98,8 +99,7 @@ static struct room *folder_room(struct vfs *v, struct domain *user, struct domai
     return room_new(v->ledger, rows, f->quota_size == -1 ? 2 : 1);
 }
 
-static int home_add_folder(struct vfs *v, struct home *h, const struct virtual_folder *f,
-                           const struct backing_owner *who)
+static int home_add_folder(struct vfs *v, struct home *h, const struct virtual_folder *f, const struct dir_rights *who)
 {
     struct domain *domain = NULL;
     struct tree *tree = NULL;
@@ -121,7 +121,7 @@ static int home_add_folder(struct vfs *v, struct home *h, const struct virtual_f
 }
 
 /* A folder that cannot be opened is missing from the home, and the log says why; the home itself works. */
-static int home_add_folders(struct vfs *v, struct home *h, const struct user *u, const struct backing_owner *who)
+static int home_add_folders(struct vfs *v, struct home *h, const struct user *u, const struct dir_rights *who)
 {
     const struct virtual_folder *folders = u->virtual_folders.v;
     const char *paths[HOME_FOLDERS_MAX + 1] = { NULL };
@@ -140,11 +140,11 @@ static int home_build(struct vfs *v, const struct user *u, struct home **ret)
 {
     CLEANUP(home_free_p) struct home *h = calloc(1, sizeof *h);
     CLEANUP(strbuf_done) struct strbuf what = STRBUF(1024);
-    struct backing_owner who = owner_of(u);
+    struct dir_rights who = owner_of(u);
     struct tree *tree = NULL;
 
     if (h == NULL || (h->branches = calloc(HOME_FOLDERS_MAX + 2, sizeof *h->branches)) == NULL ||
-        (h->username = strdup(u->username)) == NULL)
+        (h->username = strdup(u->username)) == NULL || (h->home_dir = strdup(u->home_dir)) == NULL)
         return -ENOMEM;
     h->id = u->id;
     int r = domain_get(v->ledger, DOMAIN_USER, u->id, &h->domain);
@@ -176,7 +176,7 @@ static const struct branch *branch_of(const struct home *h, const struct tree *t
 }
 
 /* What the old home had and the new one (NULL: none) has not. */
-static void home_give_back(struct vfs *v, const struct home *old, const struct home *now)
+void home_give_back(struct vfs *v, const struct home *old, const struct home *now)
 {
     if (branch_of(now, old->branches[0].tree) == NULL)
         tree_forget(old->branches[0].tree);
@@ -190,7 +190,7 @@ static void home_give_back(struct vfs *v, const struct home *old, const struct h
     }
 }
 
-/* The kernel may know names that are no longer what they were: the points of both. */
+/* The kernel may know names and listings that are no longer what they were: the points of both. */
 static void home_announce(struct vfs *v, const struct home *h)
 {
     for (size_t i = 0; h != NULL && i < h->points_n; i++) {
@@ -198,10 +198,64 @@ static void home_announce(struct vfs *v, const struct home *h)
         if (above == 0)
             above = UINT64_C(2) + h->points[h->points[i].above].number;
         notice_name(v, above, h->points[i].name);
+        notice_listing(v, above);
     }
 }
 
-static int home_apply(struct vfs *v, const struct user *u)
+/* ---- covers ----------------------------------------------------------------------------------------------------- */
+
+static void cover_say(struct vfs *v, const struct home *h, struct cover_order *o)
+{
+    str_set(o->name, sizeof o->name, h->username);
+    str_set(o->path, sizeof o->path, h->home_dir);
+    cover_order(v->covers, o);
+}
+
+static void home_cover(struct vfs *v, const struct home *h)
+{
+    struct cover_order o = { .what = COVER_PUT };
+    struct stat st;
+
+    if (v->covers == NULL || sys->fstatat(tree_root_fd(h->branches[0].tree), "", &st, AT_EMPTY_PATH) < 0)
+        return;
+    o.dev = st.st_dev;
+    o.ino = st.st_ino;
+    cover_say(v, h, &o);
+}
+
+void home_uncover(struct vfs *v, const struct home *h)
+{
+    struct cover_order o = { .what = COVER_TAKE, .ino = node_ino(branch_root(v, &h->branches[0])) };
+
+    if (v->covers != NULL)
+        cover_say(v, h, &o);
+}
+
+static bool is_elsewhere(const struct home *a, const struct home *b)
+{
+    return a->branches[0].tree != b->branches[0].tree || strcmp(a->home_dir, b->home_dir) != 0;
+}
+
+/* ---- in place of the old one ------------------------------------------------------------------------------------ */
+
+static void note_foreign(void *arg, struct tree *t)
+{
+    struct domain **d = arg;
+
+    if (*d != NULL && tree_owner(t) != *d)
+        *d = NULL;
+}
+
+/* Is the user moved by a tree that is not the own one? */
+static bool moves_with_others(struct vfs *v, int64_t id)
+{
+    struct domain *d = domain_find(v->ledger, DOMAIN_USER, id);
+    struct domain *alone = d;
+
+    return d != NULL && (domain_trees(d, note_foreign, &alone) < 0 || alone == NULL);
+}
+
+int home_apply(struct vfs *v, const struct user *u, bool has_folders_lock)
 {
     CLEANUP(home_free_p) struct home *old = NULL;
     struct home *h = NULL;
@@ -209,35 +263,79 @@ static int home_apply(struct vfs *v, const struct user *u)
 
     if (r < 0)
         return r;
-    member_reconcile(v, u);
+    if (has_folders_lock) {
+        member_reconcile(v, u);
+    } else if (moves_with_others(v, u->id)) { /* folders of an earlier life */
+        mutex_lock(&v->homes->folders);
+        member_reconcile(v, u);
+        mutex_unlock(&v->homes->folders);
+    }
     old = home_put(v->homes, h);
     if (old != NULL) {
+        bool moved = is_elsewhere(old, h);
+        if (moved)
+            home_uncover(v, old);
         home_give_back(v, old, h);
+        if (moved)
+            notice_name(v, NODE_ROOT, h->username);
         home_announce(v, old);
         home_announce(v, h);
     }
+    home_cover(v, h);
     r = state_home_add(v->state, u->id);
     if (r < 0)
         log_warn("user %s: more active homes than the %d that a restart could find again", u->username, STATE_HOMES);
     return 0;
 }
 
-static int activate_locked(struct vfs *v, const char *username)
+/* ---- at the first touch ----------------------------------------------------------------------------------------- */
+
+void own_tree_open(struct vfs *v, const struct user *u)
+{
+    const struct dir_rights who = owner_of(u);
+    struct domain *domain = NULL;
+    struct tree *tree = NULL;
+
+    if (domain_get(v->ledger, DOMAIN_USER, u->id, &domain) == 0)
+        IGNORE(tree_try(v, domain, u->home_dir, &who, &tree), "it is tried again, and logged then");
+}
+
+/* What is read inside the lock is what counts: a folder may have gone meanwhile. */
+static int activate_with_folders(struct vfs *v, const char *username)
 {
     struct user u = { 0 };
-    int r = home_find(v, username) != 0 ? 0 : user_load(v->store, username, &u);
 
-    if (r == 0 && u.username != NULL)
-        r = home_apply(v, &u);
+    mutex_lock(&v->homes->folders);
+    int r = user_load(v->store, username, &u);
+    if (r == 0)
+        r = home_apply(v, &u, true);
+    mutex_unlock(&v->homes->folders);
+    user_done(&u);
+    return r;
+}
+
+static int activate_claimed(struct vfs *v, const char *username)
+{
+    struct user u = { 0 };
+    int r = user_load(v->store, username, &u);
+
+    if (r == 0 && u.virtual_folders.n == 0) {
+        r = home_apply(v, &u, false);
+    } else if (r == 0) {
+        own_tree_open(v, &u);
+        r = activate_with_folders(v, username);
+    }
     user_done(&u);
     return r;
 }
 
 int home_activate(struct vfs *v, const char *username)
 {
-    mutex_lock(&v->homes->activating);
-    int r = activate_locked(v, username);
-    mutex_unlock(&v->homes->activating);
+    struct home_claim claim;
+
+    home_claim(v->homes, &claim, username);
+    int r = home_find(v, username) != 0 ? 0 : activate_claimed(v, username);
+    home_unclaim(v->homes, &claim);
     return r;
 }
 
@@ -256,177 +354,8 @@ static int folder_activate_locked(struct vfs *v, const char *name)
 
 int folder_activate(struct vfs *v, const char *name)
 {
-    mutex_lock(&v->homes->activating);
+    mutex_lock(&v->homes->folders);
     int r = folder_activate_locked(v, name);
-    mutex_unlock(&v->homes->activating);
+    mutex_unlock(&v->homes->folders);
     return r;
-}
-
-/* ---- changes ---------------------------------------------------------------------------------------------------- */
-
-/* `id`: of the user who is gone; another one may have the name by now. */
-static void home_remove(struct vfs *v, const char *username, int64_t id)
-{
-    CLEANUP(home_free_p) struct home *old = home_take(v->homes, username, id);
-    struct domain *domain = domain_find(v->ledger, DOMAIN_USER, old != NULL ? old->id : id);
-
-    if (old != NULL) {
-        state_home_remove(v->state, old->id);
-        state_dirs_forget(v->state, old->id);
-        home_give_back(v, old, NULL);
-    }
-    if (domain != NULL)
-        domain_drop(domain);
-    notice_name(v, NODE_ROOT, username);
-}
-
-static void refresh_locked(struct vfs *v, const char *username, int64_t id)
-{
-    struct user u = { 0 };
-    int r = user_load(v->store, username, &u);
-
-    if (r == -ENOENT || (r == 0 && id != 0 && u.id != id))
-        home_remove(v, username, id);
-    else if (r < 0)
-        log_fail(r, "user %s has changed but cannot be read", username);
-    if (r == 0 && home_find(v, username) != 0)
-        IGNORE(home_apply(v, &u), "logged inside; the old home stays");
-    else if (r == 0)
-        member_reconcile(v, &u);
-    if (r == 0 && home_find(v, username) == 0)
-        notice_name(v, NODE_ROOT, username); /* the kernel may know that there was no such home */
-    user_done(&u);
-}
-
-void home_refresh(struct vfs *v, const char *username, int64_t id)
-{
-    mutex_lock(&v->homes->activating);
-    refresh_locked(v, username, id);
-    mutex_unlock(&v->homes->activating);
-}
-
-/* The users whose homes show a folder: their names (owned by the list). */
-static int folder_homes(struct vfs *v, int64_t folder_id, struct strings *ret)
-{
-    struct homes *h = v->homes;
-    int r = 0;
-
-    rwlock_lock_shared(&h->lock);
-    for (size_t i = 0; i < HOME_BUCKETS; i++)
-        for (struct home *home = h->by_name[i]; home != NULL; home = home->next)
-            for (size_t b = 1; r == 0 && b < home->branches_n; b++)
-                if (home->branches[b].folder_id == folder_id)
-                    r = strings_add(ret, home->username);
-    rwlock_unlock(&h->lock);
-    return r;
-}
-
-/* It is still there, and somebody knows it: its members and its directory are those that the store says. */
-static void folder_reconcile(struct vfs *v, const struct folder *f)
-{
-    struct domain *domain = NULL;
-    struct tree *tree = NULL;
-
-    if (!folder_is_served(v, f->id) || folder_open(v, f, NULL, &domain, &tree) < 0)
-        return; /* a failure is logged inside */
-    trees_forget_former(domain, tree);
-    int r = members_reconcile(v, tree, f->id);
-    if (r < 0)
-        log_fail(r, "folder %s has changed but its users cannot be listed", f->name);
-}
-
-void folder_refresh(struct vfs *v, const char *name, int64_t id)
-{
-    struct folder f = { 0 };
-    struct strings users = { 0 };
-
-    mutex_lock(&v->homes->activating);
-    int r = folder_load(v->store, name, &f);
-    bool gone = r == -ENOENT || (r == 0 && id != 0 && f.id != id);
-    if (r < 0 && !gone)
-        log_fail(r, "folder %s has changed but cannot be read", name);
-    r = folder_homes(v, id, &users);
-    for (size_t i = 0; i < users.n; i++)
-        refresh_locked(v, users.v[i], 0);
-    if (r < 0)
-        log_fail(r, "folder %s has changed but its users cannot be listed", name);
-    struct domain *domain = gone ? domain_find(v->ledger, DOMAIN_FOLDER, id) : NULL;
-    if (domain != NULL)
-        domain_drop(domain);
-    else if (!gone && f.name != NULL)
-        folder_reconcile(v, &f);
-    mutex_unlock(&v->homes->activating);
-    strings_done(&users);
-    folder_done(&f);
-}
-
-static void activate_by_id(struct vfs *v, int64_t id)
-{
-    struct user u = { 0 };
-    int r = user_load_by_id(v->store, id, &u);
-
-    if (r == 0)
-        IGNORE(home_activate(v, u.username), "logged inside");
-    else if (r == -ENOENT)
-        state_home_remove(v->state, id);
-    else
-        log_fail(r, "user %lld cannot be read", (long long)id);
-    user_done(&u);
-}
-
-void homes_resume(struct vfs *v)
-{
-    for (size_t i = 0; i < STATE_HOMES; i++)
-        if (v->state->homes[i] > 0)
-            activate_by_id(v, v->state->homes[i]);
-}
-
-/* ---- what was known in an earlier life --------------------------------------------------------------------------- */
-
-/* Activates it, so that it is watched; whom the store does not know any more is dropped. */
-static int known_activate(struct vfs *v, enum domain_kind kind, int64_t id)
-{
-    struct user u = { 0 };
-    struct folder f = { 0 };
-    int r = kind == DOMAIN_USER ? user_load_by_id(v->store, id, &u) : folder_load_by_id(v->store, id, &f);
-    bool gone = r == -ENOENT;
-
-    if (r == 0)
-        r = kind == DOMAIN_USER ? home_activate(v, u.username) : folder_activate(v, f.name);
-    else if (!gone)
-        log_fail(r, "%s %lld cannot be read", domain_kind_name(kind), (long long)id);
-    if (gone) {
-        mutex_lock(&v->homes->activating);
-        struct domain *d = domain_find(v->ledger, kind, id);
-        if (d != NULL)
-            domain_drop(d);
-        mutex_unlock(&v->homes->activating);
-    }
-    user_done(&u);
-    folder_done(&f);
-    return r;
-}
-
-void homes_verify(struct vfs *v, bool resume, const _Atomic bool *stop)
-{
-    struct usage_map *map = NULL;
-    const struct usage_slot *slot;
-    uint32_t pos = 0;
-
-    if (usage_open(v->config->state_dir, &map) < 0)
-        return; /* nothing was ever counted */
-    while (!*stop && (slot = usage_next(map, &pos)) != NULL) {
-        enum domain_kind kind = (enum domain_kind)slot->kind;
-        int64_t id = slot->id;
-
-        if (id <= 0 || kind == DOMAIN_NONE)
-            continue;
-        int r = known_activate(v, kind, id);
-        struct domain *d = domain_find(v->ledger, kind, id);
-        if (d != NULL && r < 0)
-            domain_mark_stale(d); /* nobody can count it now */
-        else if (d != NULL && resume)
-            recount_verify(d);
-    }
-    usage_close(map);
 }

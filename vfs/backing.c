@@ -6,7 +6,9 @@
  * two homes on one mount share it. So we walk up by ".." to the directory that statx calls a mount root. */
 #include "vfs/backing.h"
 
+#include <limits.h>
 #include <linux/mount.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/log.h"
 
 enum { MOUNTS_MAX = 256, DEPTH_MAX = 4096 };
 
@@ -23,18 +26,27 @@ struct clone_of {
 };
 
 struct backings {
-    struct mutex lock;
+    struct stat homes; /* of the directory vfs.mount, or of what is mounted there */
+    dev_t cover_dev;   /* of covers; 0: there are none */
+    struct mutex lock; /* for the next two */
     struct clone_of mounts[MOUNTS_MAX];
     size_t n;
 };
 
-int backings_new(struct backings **ret)
+int backings_new(const char *mount, dev_t cover_dev, struct backings **ret)
 {
+    CLEANUP(fd_close) int fd = dirs_open(mount, &(struct dir_walk){ 0 });
     struct backings *b = calloc(1, sizeof *b);
 
     if (b == NULL)
         return -ENOMEM;
+    b->cover_dev = cover_dev;
     mutex_init(&b->lock, RANK_QUEUE);
+    int r = fd < 0 ? fd : sys->fstat_known(fd, &b->homes);
+    if (r < 0) {
+        backings_free(b);
+        return log_fail(r, "cannot look at %s", mount);
+    }
     *ret = b;
     return 0;
 }
@@ -87,7 +99,51 @@ static int mount_root(int fd)
     return at < 0 ? at : -ELOOP;
 }
 
-/* The mount's clone, made the first time. */
+static int clone_find_locked(const struct backings *b, uint64_t id) REQUIRES(b->lock);
+static int clone_find_locked(const struct backings *b, uint64_t id)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->mounts[i].mount_id == id)
+            return b->mounts[i].fd;
+    return -ENOENT;
+}
+
+static int clone_find(struct backings *b, uint64_t id)
+{
+    mutex_lock(&b->lock);
+    int fd = clone_find_locked(b, id);
+    mutex_unlock(&b->lock);
+    return fd;
+}
+
+/* `fd` (owned) is a directory of a new clone; gives back the one that counts: another thread may have been first. */
+static int clone_keep(struct backings *b, uint64_t id, int fd)
+{
+    mutex_lock(&b->lock);
+    int kept = clone_find_locked(b, id);
+    if (kept < 0)
+        kept = b->n == MOUNTS_MAX ? -EMFILE : fd;
+    if (kept == fd)
+        b->mounts[b->n++] = (struct clone_of){ .mount_id = id, .fd = take_fd(&fd) };
+    mutex_unlock(&b->lock);
+    fd_close(&fd);
+    return kept;
+}
+
+static int clone_make(int fd)
+{
+    CLEANUP(fd_close) int root = mount_root(fd);
+    if (root < 0)
+        return root;
+    CLEANUP(fd_close)
+    int tree = (int)syscall(SYS_open_tree, root, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    struct mount_attr alone = { .propagation = MS_PRIVATE }; /* what is mounted over homes later must not show in it */
+    if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &alone, sizeof alone) < 0)
+        return -errno;
+    return sys_open_beneath(tree, ".", O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* The mount's clone, made the first time; a slow disk keeps only those waiting who come to it. */
 static int clone_get(struct backings *b, int fd, int *ret_fd)
 {
     uint64_t id;
@@ -96,66 +152,33 @@ static int clone_get(struct backings *b, int fd, int *ret_fd)
 
     if (r < 0)
         return r;
-    for (size_t i = 0; i < b->n; i++) {
-        if (b->mounts[i].mount_id == id) {
-            *ret_fd = b->mounts[i].fd;
-            return 0;
-        }
+    int kept = clone_find(b, id);
+    if (kept < 0) {
+        kept = clone_make(fd);
+        kept = kept < 0 ? kept : clone_keep(b, id, kept);
     }
-    if (b->n == MOUNTS_MAX)
-        return -EMFILE;
-
-    CLEANUP(fd_close) int root = mount_root(fd);
-    if (root < 0)
-        return root;
-    CLEANUP(fd_close)
-    int tree = (int)syscall(SYS_open_tree, root, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (tree < 0)
-        return -errno;
-    int dir = sys_open_beneath(tree, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (dir < 0)
-        return dir;
-    b->mounts[b->n++] = (struct clone_of){ .mount_id = id, .fd = dir };
-    *ret_fd = dir;
-    return 0;
+    if (kept >= 0)
+        *ret_fd = kept;
+    return MIN(kept, 0);
 }
 
-/* Makes one directory of the path, with its owner and mode; the umask is not ours to trust. */
-static int dir_make(int parent, const char *name, const struct backing_owner *owner)
+/* No path may lead into the mount of the homes: the vfs would wait for itself. A cover that the host's namespace has
+ * shared with ours is taken away in ours. */
+static int look(void *arg, int fd, const struct stat *st)
 {
-    int r = sys->mkdirat(parent, name, owner != NULL ? 0700 : 0755);
+    const struct backings *b = arg;
+    char link[40], place[PATH_MAX];
 
-    if (r < 0)
-        return r == -EEXIST ? 0 : r;
-    CLEANUP(fd_close) int fd = sys_open_beneath(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd < 0)
-        return fd;
-    r = sys->fchmodat(fd, "", owner != NULL ? 0700 : 0755);
-    if (r == 0 && owner != NULL)
-        r = sys->fchownat(fd, "", owner->uid, owner->gid, 0);
-    return r;
-}
-
-/* Opens an absolute path component by component and makes what is missing. Symbolic links are the administrator's. */
-static int path_make(const char *path, const struct backing_owner *owner)
-{
-    CLEANUP(mem_free) char *copy = strdup(path);
-    CLEANUP(fd_close) int at = open_dir(AT_FDCWD, "/");
-    char *save = NULL;
-
-    if (copy == NULL)
-        return -ENOMEM;
-    for (char *name = strtok_r(copy, "/", &save), *next; name != NULL && at >= 0; name = next) {
-        next = strtok_r(NULL, "/", &save);
-        int down = open_dir(at, name);
-        if (down == -ENOENT) {
-            int r = dir_make(at, name, next == NULL ? owner : NULL);
-            down = r < 0 ? r : open_dir(at, name);
-        }
-        close(at);
-        at = down;
-    }
-    return take_fd(&at);
+    if (st->st_dev == b->homes.st_dev && st->st_ino == b->homes.st_ino)
+        return -ELOOP;
+    if (b->cover_dev == 0 || st->st_dev != b->cover_dev)
+        return DIR_GO_ON;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = sys->readlinkat(AT_FDCWD, link, place, sizeof place - 1);
+    if (n < 0)
+        return (int)n;
+    place[n] = '\0';
+    return umount2(place, UMOUNT_NOFOLLOW | MNT_DETACH) < 0 ? -errno : DIR_AGAIN;
 }
 
 static int reopen_in(int mount_fd, int fd, int *ret_root)
@@ -172,35 +195,25 @@ static int reopen_in(int mount_fd, int fd, int *ret_root)
     return 0;
 }
 
-static bool path_is_in(const char *path, const char *dir)
+int backing_open(struct backings *b, const char *path, const struct dir_rights *rights, int *ret_root, int *ret_mount)
 {
-    size_t len = strlen(dir);
+    const struct dir_walk walk = { .make = true, .last = rights, .look = look, .arg = b };
+    CLEANUP(fd_close) int fd = dirs_open(path, &walk);
+    int mount_fd = -1;
 
-    while (len > 1 && dir[len - 1] == '/')
-        len--;
-    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
-int backing_open(struct backings *b, const char *path, const struct backing_owner *owner, const char *not_in,
-                 int *ret_root, int *ret_mount)
-{
-    if (path == NULL || path[0] != '/')
-        return -EINVAL;
-    if (not_in != NULL && path_is_in(path, not_in))
-        return -ELOOP;
-    CLEANUP(fd_close) int fd = open_dir(AT_FDCWD, path);
-    if (fd == -ENOENT)
-        fd = path_make(path, owner);
     if (fd < 0)
         return fd;
-
-    int mount_fd = -1;
-    mutex_lock(&b->lock);
     int r = clone_get(b, fd, &mount_fd);
-    mutex_unlock(&b->lock);
     if (r == 0)
         r = reopen_in(mount_fd, fd, ret_root);
     if (r == 0)
         *ret_mount = mount_fd;
     return r;
+}
+
+bool backing_is_there(struct backings *b, const char *path)
+{
+    CLEANUP(fd_close) int fd = dirs_open(path, &(struct dir_walk){ .look = look, .arg = b });
+
+    return fd >= 0;
 }

@@ -8,22 +8,21 @@
  * Source:    open_tree(2), open_by_handle_at(2). */
 #pragma once
 
-#include "base/sys.h"
+#include "base/dirs.h"
 
 struct backings;
 
-int backings_new(struct backings **ret) MUST_CHECK;
+/* `mount` is vfs.mount; no backing directory may lie in it. `cover_dev`: the device of our mounts where covers may show
+ * up in this process's own mount namespace, which loses them then; 0: this process sees the host's. */
+int backings_new(const char *mount, dev_t cover_dev, struct backings **ret) MUST_CHECK;
 void backings_free(struct backings *b);
 
-/* Whose a directory is that had to be made. */
-struct backing_owner {
-    uid_t uid;
-    gid_t gid;
-};
+/* backing_open - the directory at an absolute path, made if it is missing (parents root 0755, itself with `rights`,
+ * NULL: like them). *ret_root is O_PATH through the clone, owned; *ret_mount is a directory of the clone, borrowed
+ * until backings_free(). -ELOOP: the path leads into the mount of homes; -ENOTDIR: something else is there; other
+ * errnos of open(2) and mkdir(2); -EOPNOTSUPP: a file system without file handles. */
+int backing_open(struct backings *b, const char *path, const struct dir_rights *rights, int *ret_root,
+                 int *ret_mount) MUST_CHECK;
 
-/* backing_open - the directory at an absolute path, made if it is missing (parents root 0755, itself 0700 of its
- * owner). *ret_root is O_PATH through the clone, owned; *ret_mount is a directory of the clone, borrowed until
- * backings_free(). `not_in` (the mount of homes) may not contain the path: -ELOOP. -ENOTDIR: something else is there;
- * other errnos of open(2) and mkdir(2); -EOPNOTSUPP: a file system without file handles. */
-int backing_open(struct backings *b, const char *path, const struct backing_owner *owner, const char *not_in,
-                 int *ret_root, int *ret_mount) MUST_CHECK;
+/* backing_is_there - is there a directory at this path? Makes nothing. */
+bool backing_is_there(struct backings *b, const char *path);

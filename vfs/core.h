@@ -16,6 +16,7 @@
 enum { DIR_LOCKS = 512 };
 
 struct backing_ids;
+struct covers;
 struct homes;
 struct files;
 struct notices;
@@ -35,6 +36,8 @@ struct vfs {
     struct fd_cache *fds;
     struct pins *pins;
     struct homes *homes;
+    struct covers *covers;    /* NULL without vfs.in_place */
+    _Atomic bool has_covered; /* homes_cover() is through */
     struct files *files;
     struct notices *notices;
     struct transport *transport;

@@ -29,7 +29,9 @@ int homes_new(struct vfs *v, struct homes **ret)
     (void)v;
     if (h == NULL)
         return -ENOMEM;
-    mutex_init(&h->activating, RANK_CONNECTIONS);
+    mutex_init(&h->claiming, RANK_HOMES);
+    pthread_cond_init(&h->claimed, NULL);
+    mutex_init(&h->folders, RANK_CONNECTIONS);
     rwlock_init(&h->lock, RANK_HOMES);
     *ret = h;
     return 0;
@@ -45,7 +47,9 @@ void homes_free(struct homes *h)
             home_free(home);
         }
     }
-    mutex_done(&h->activating);
+    mutex_done(&h->claiming);
+    pthread_cond_destroy(&h->claimed);
+    mutex_done(&h->folders);
     rwlock_done(&h->lock);
     free(h);
 }
@@ -60,8 +64,41 @@ void home_free(struct home *h)
     }
     points_free(h);
     free(h->branches);
+    free(h->home_dir);
     free(h->username);
     free(h);
+}
+
+static bool is_claimed_locked(const struct homes *h, const char *username) REQUIRES(h->claiming);
+static bool is_claimed_locked(const struct homes *h, const char *username)
+{
+    for (const struct home_claim *c = h->claims; c != NULL; c = c->next)
+        if (strcmp(c->username, username) == 0)
+            return true;
+    return false;
+}
+
+void home_claim(struct homes *h, struct home_claim *c, const char *username)
+{
+    mutex_lock(&h->claiming);
+    while (is_claimed_locked(h, username))
+        pthread_cond_wait(&h->claimed, &h->claiming.m);
+    *c = (struct home_claim){ .next = h->claims, .username = username };
+    h->claims = c;
+    mutex_unlock(&h->claiming);
+}
+
+void home_unclaim(struct homes *h, struct home_claim *c)
+{
+    mutex_lock(&h->claiming);
+    for (struct home_claim **at = &h->claims; *at != NULL; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    }
+    pthread_cond_broadcast(&h->claimed);
+    mutex_unlock(&h->claiming);
 }
 
 struct home *homes_get(struct homes *h, const char *username)

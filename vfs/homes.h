@@ -7,7 +7,10 @@
  * A home is activated when it is first touched. Limits of users live in their domains; limits of a mapping in the
  * branch's room, which is swapped: open files find it through their view at each write.
  *
- * Threads: any that holds no lock. Activations run one at a time and may wait for disk.
+ * With vfs.in_place an active home is also bound over its home_dir (cover.h).
+ *
+ * Threads: any that holds no lock. A home is activated by one thread at a time, which may wait for its disk; homes with
+ *          virtual folders one after the other.
  * Source:  DESIGN §4, §5. */
 #pragma once
 
@@ -35,6 +38,10 @@ void homes_resume(struct vfs *v);
  * NFS handles of earlier mounts are good; what was never counted is counted then. With `resume` all others are counted
  * once more, in the background. Ends early when *stop is set. */
 void homes_verify(struct vfs *v, bool resume, const _Atomic bool *stop);
+
+/* homes_cover - with vfs.in_place: activates all users whose home directory is there, so that each is covered by its
+ * view, and has covers of users who are gone taken away. */
+void homes_cover(struct vfs *v, const _Atomic bool *stop);
 
 /* home_find - the root's node id of an active home; 0: not active. */
 uint64_t home_find(struct vfs *v, const char *username);

@@ -1,4 +1,4 @@
-/* The tables of homes: found by name, and by tree. Private to homes.c, home_points.c and activation.c.
+/* The tables of homes: found by name, and by tree. Private to homes*.c, home_points.c and activation.c.
  *
  * Homes are built outside the lock and put in whole; what is in the table changes only under `lock` for writing. */
 #pragma once
@@ -34,6 +34,7 @@ struct point {
 struct home {
     struct home *next; /* in the bucket of its name */
     char *username;
+    char *home_dir;
     int64_t id;
     struct domain *domain;
     struct branch *branches; /* [0] is the home itself */
@@ -42,12 +43,28 @@ struct home {
     size_t points_n;
 };
 
+/* A home that is being activated or changed. On the stack of who does it. */
+struct home_claim {
+    struct home_claim *next;
+    const char *username;
+};
+
+/* One activation of a home at a time (claims, waited for without a lock: its disk may be slow, and the others go on).
+ * Charge sets of folders are compared with the store under `folders`, which is taken after the claim: what was read
+ * inside it is the truth until it is left. */
 struct homes {
-    struct mutex activating; /* RANK_CONNECTIONS: one activation at a time */
-    struct rwlock lock;      /* RANK_HOMES */
+    struct mutex claiming; /* RANK_HOMES: the list */
+    pthread_cond_t claimed;
+    struct home_claim *claims;
+    struct mutex folders; /* RANK_CONNECTIONS */
+    struct rwlock lock;   /* RANK_HOMES: the tables */
     struct home *by_name[HOME_BUCKETS];
     struct branch *by_tree[HOME_BUCKETS];
 };
+
+/* home_claim, home_unclaim - waits until nobody else activates or changes the home of that name. */
+void home_claim(struct homes *h, struct home_claim *c, const char *username);
+void home_unclaim(struct homes *h, struct home_claim *c);
 
 struct home *homes_get(struct homes *h, const char *username) REQUIRES_SHARED(h->lock);
 struct home *homes_get_by_id(struct homes *h, int64_t id) REQUIRES_SHARED(h->lock);

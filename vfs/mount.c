@@ -24,69 +24,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/log.h"
-#include "base/sys.h"
+#include "base/str.h"
+#include "vfs/mountinfo.h"
 
 enum { MOUNTS_STACKED_MAX = 64, PROBE_MS = 1000, PROBE_DEAD = 1 };
 
-/* One line of mountinfo: what mount_find() looks for. */
-struct mounted {
+struct finding {
+    const char *path;
     bool found;
     char type[64];
 };
 
-/* The octal escapes that mountinfo uses for blanks and backslashes, undone in place. */
-static void mountinfo_unescape(char *s)
+/* The last mount of a path is the top one. */
+static int mount_note(void *arg, const struct mounted *m)
 {
-    char *to = s;
+    struct finding *f = arg;
 
-    while (*s != '\0') {
-        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
-            *to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-            s += 4;
-        } else {
-            *to++ = *s++;
-        }
-    }
-    *to = '\0';
-}
-
-/* Field 5 of the line is the mount point, the first after " - " its type. The last line of a path is the top mount. */
-static void mountinfo_line(char *line, const char *path, struct mounted *m)
-{
-    char *rest = strstr(line, " - ");
-    char *at = NULL;
-    char *save = NULL;
-
-    if (rest == NULL)
-        return;
-    *rest = '\0';
-    rest += 3;
-    char *word = strtok_r(line, " ", &save);
-    for (int i = 1; word != NULL && i <= 5; i++, word = strtok_r(NULL, " ", &save))
-        at = i == 5 ? word : NULL;
-    if (at == NULL)
-        return;
-    mountinfo_unescape(at);
-    if (strcmp(at, path) != 0)
-        return;
-    m->found = true;
-    snprintf(m->type, sizeof m->type, "%.*s", (int)strcspn(rest, " "), rest);
-}
-
-static int mount_find(const char *path, struct mounted *ret)
-{
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL;
-    size_t room = 0;
-
-    *ret = (struct mounted){ 0 };
-    if (f == NULL)
-        return -errno;
-    while (getline(&line, &room, f) >= 0)
-        mountinfo_line(line, path, ret);
-    free(line);
-    fclose(f);
+    if (strcmp(m->at, f->path) != 0)
+        return 0;
+    f->found = true;
+    str_set(f->type, sizeof f->type, m->type);
     return 0;
 }
 
@@ -118,43 +77,34 @@ static bool mount_is_dead(const char *path)
     return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == PROBE_DEAD;
 }
 
-/* The directory of a mount point, made with its parents. */
-static int directory_make(const char *path)
+void mount_source(const char *state_dir, char ret[MOUNT_SOURCE_MAX])
 {
-    CLEANUP(mem_free) char *copy = strdup(path);
-
-    if (copy == NULL)
-        return -ENOMEM;
-    for (char *s = copy + 1; (s = strchr(s, '/')) != NULL; *s++ = '/') {
-        *s = '\0';
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-            return -errno;
-    }
-    return mkdir(copy, 0755) < 0 && errno != EEXIST ? -errno : 0;
+    snprintf(ret, MOUNT_SOURCE_MAX, "tally:%s", state_dir);
 }
 
 int mount_clean(const char *path, struct why *reterr_why)
 {
     for (int i = 0; i < MOUNTS_STACKED_MAX; i++) {
-        struct mounted m;
-        int r = mount_find(path, &m);
+        struct finding m = { .path = path };
+        int r = mounts_each(mount_note, &m);
         if (r < 0)
             return why_set(reterr_why, r, "vfs.mount", "/proc/self/mountinfo cannot be read: %s", error_text(r));
         if (!m.found)
             break;
-        if (strcmp(m.type, "fuse.tally") != 0 || !mount_is_dead(path))
+        if (strcmp(m.type, MOUNT_TYPE) != 0 || !mount_is_dead(path))
             return why_set(reterr_why, -EBUSY, "vfs.mount", "something is mounted at %s already (%s)", path, m.type);
         if (umount2(path, MNT_DETACH) < 0)
             return why_set(reterr_why, -errno, "vfs.mount", "the dead mount at %s cannot be taken away: %s", path,
                            error_text(errno));
     }
-    int r = directory_make(path);
+    CLEANUP(fd_close) int dir = dirs_open(path, &(struct dir_walk){ .make = true });
+    int r = MIN(dir, 0);
     if (r < 0)
         return why_set(reterr_why, r, "vfs.mount", "%s cannot be made: %s", path, error_text(r));
     return 0;
 }
 
-int mount_homes(const char *path, int *ret_fd, struct why *reterr_why)
+int mount_homes(const char *path, const char *source, int *ret_fd, struct why *reterr_why)
 {
     CLEANUP(fd_close) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     char options[128];
@@ -165,7 +115,7 @@ int mount_homes(const char *path, int *ret_fd, struct why *reterr_why)
                        error_text(errno));
     }
     snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
-    if (mount("tally", path, "fuse.tally", MS_NOSUID | MS_NODEV, options) < 0) {
+    if (mount(source, path, MOUNT_TYPE, MS_NOSUID | MS_NODEV, options) < 0) {
         int r = errno == ENODEV ? -ENODEV : -errno;
         return why_set(reterr_why, r, "vfs.mount", "mount at %s: %s", path, error_text(r));
     }

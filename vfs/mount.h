@@ -6,6 +6,12 @@
 #include "base/defs.h"
 #include "base/why.h"
 
+#define MOUNT_TYPE "fuse.tally"
+enum { MOUNT_SOURCE_MAX = 4200 };
+
+/* mount_source - by what a daemon finds its own mounts again: the state directory, which one daemon uses at a time. */
+void mount_source(const char *state_dir, char ret[MOUNT_SOURCE_MAX]);
+
 /* mount_clean - takes away a dead mount that an earlier crash left at `path` (lazily), and nothing else. 0 if there is
  * none or it is gone; -EBUSY if something alive is mounted there (reterr_why names it). Makes the directory if it is
  * missing. */
@@ -14,7 +20,7 @@ int mount_clean(const char *path, struct why *reterr_why) MUST_CHECK;
 /* mount_homes - opens /dev/fuse and mounts it at `path` (allow_other, default_permissions, nosuid, nodev). *ret_fd is
  * the session's descriptor, owned. -ENODEV with reterr_why when /dev/fuse is missing or the kernel has no FUSE; -EPERM.
  * */
-int mount_homes(const char *path, int *ret_fd, struct why *reterr_why) MUST_CHECK;
+int mount_homes(const char *path, const char *source, int *ret_fd, struct why *reterr_why) MUST_CHECK;
 
 /* unmount_homes - plain, then, if it is busy, lazily. */
 int unmount_homes(const char *path);

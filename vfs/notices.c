@@ -49,6 +49,13 @@ void notice_attr(struct vfs *v, uint64_t node)
                "the kernel need not know this node id");
 }
 
+void notice_listing(struct vfs *v, uint64_t node)
+{
+    if (v->transport != NULL)
+        IGNORE(fuse_lowlevel_notify_inval_inode(transport_session(v->transport), node, 0, 0),
+               "the kernel need not know this node id");
+}
+
 /* ---- other branches --------------------------------------------------------------------------------------------- */
 
 struct others {

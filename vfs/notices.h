@@ -24,5 +24,9 @@ void notice_others_attr(struct vfs *v, struct tree *tree, uint32_t not_view, slo
 void notice_others_name(struct vfs *v, struct tree *tree, uint32_t not_view, slot_t dir, uint32_t generation,
                         const char *name);
 
+/* notice_listing - what a directory lists is another thing now, though the directory itself has not changed. Not in a
+ * handler. */
+void notice_listing(struct vfs *v, uint64_t node);
+
 /* notice_attr - one node id. Not for the inode that the handler's own request is about. */
 void notice_attr(struct vfs *v, uint64_t node);

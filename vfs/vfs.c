@@ -5,18 +5,22 @@
  * active (node ids in flight resolve again), then requests. */
 #include "vfs/vfs.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "vfs/backing_ids.h"
 #include "vfs/call.h"
+#include "vfs/cover.h"
 #include "vfs/file.h"
 #include "vfs/homes.h"
 #include "vfs/journal.h"
 #include "vfs/notices.h"
 #include "vfs/pins.h"
 #include "vfs/transport.h"
+
+enum { COVER_LOOK_MS = 5 };
 
 /* Descriptors are what this process lives on: one for each file that is open for writing. */
 static void descriptors_raise(void)
@@ -47,12 +51,12 @@ static void vfs_free(struct vfs *v)
     free(v);
 }
 
-static int parts_new(struct vfs *v, bool resume)
+static int parts_new(struct vfs *v, bool resume, dev_t cover_dev)
 {
     int r = state_map(v->state_fd, resume, &v->state);
 
     if (r == 0)
-        r = backings_new(&v->backings);
+        r = backings_new(v->config->vfs.mount, cover_dev, &v->backings);
     if (r == 0)
         r = fd_cache_new(&v->fds);
     if (r == 0)
@@ -75,6 +79,8 @@ static int session_begin(struct vfs *v, const struct vfs_options *o)
     if (r == 0)
         r = notices_start(v, take_fd(&notify_fd), &v->notices);
     fd_close(&notify_fd);
+    if (r == 0 && o->cover_fd > 0)
+        r = covers_start(o->cover_fd, &v->covers);
     if (r < 0)
         return r;
     files_resume(v);
@@ -99,7 +105,7 @@ int vfs_start(const struct vfs_options *o, struct vfs **ret)
     for (size_t i = 0; i < DIR_LOCKS; i++)
         mutex_init(&v->dir_locks[i], RANK_CONNECTIONS);
     descriptors_raise();
-    int r = parts_new(v, o->resume);
+    int r = parts_new(v, o->resume, o->cover_dev);
     if (r < 0) {
         fd_close(&fds[0]);
         fd_close(&fds[1]);
@@ -118,6 +124,8 @@ void vfs_stop(struct vfs *v)
 {
     if (v == NULL)
         return;
+    covers_stop(v->covers);
+    v->covers = NULL;
     transport_stop(v->transport);
     vfs_free(v);
 }
@@ -154,7 +162,18 @@ void vfs_folder_changed(struct vfs *v, const char *name, int64_t id)
 
 void vfs_verify(struct vfs *v, bool resume, const _Atomic bool *stop)
 {
+    homes_cover(v, stop);
+    v->has_covered = true;
     homes_verify(v, resume, stop);
+}
+
+bool vfs_covered(struct vfs *v, unsigned ms)
+{
+    uint64_t until_ns = sys->now_ns() + ms * UINT64_C(1000000);
+
+    while (v->covers != NULL && !(v->has_covered && covers_wait(v->covers, ms)) && sys->now_ns() < until_ns)
+        poll(NULL, 0, COVER_LOOK_MS);
+    return v->covers == NULL || v->has_covered;
 }
 
 void vfs_status(const struct vfs *v, struct vfs_status *ret)

@@ -29,6 +29,8 @@ struct vfs_options {
     int fuse_fd;      /* the session, mounted; moved */
     int state_fd;     /* memfd that outlives this process: saved INIT, open table, backing ids, journal; moved */
     int notify_fd;    /* to the notifier; moved */
+    int cover_fd;     /* to the binder, with vfs.in_place; moved. Without it 0 or -1 */
+    dev_t cover_dev;  /* the device of our mounts, where this process has a mount namespace of its own */
     bool resume;      /* this process follows one that died: the session is already initialised */
     unsigned threads; /* 0: a good number */
 };
@@ -74,6 +76,10 @@ bool vfs_writer_next(struct vfs *v, uint32_t *pos, struct vfs_writer *ret);
 
 /* vfs_writer_close - the handle is revoked: nothing can be changed through it any more (EIO). -ENOENT. */
 int vfs_writer_close(struct vfs *v, uint64_t handle);
+
+/* vfs_covered - with vfs.in_place: true once all homes are covered by their view, or false after `ms`. vfs_verify()
+ * covers them first. */
+bool vfs_covered(struct vfs *v, unsigned ms);
 
 struct vfs_status {
     bool passthrough;

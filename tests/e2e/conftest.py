@@ -154,8 +154,15 @@ class Tally:
                 except subprocess.TimeoutExpired:
                     self.kill()
         finally:
-            subprocess.run(["umount", "-l", str(self.mount)], stderr=subprocess.DEVNULL, check=False)
+            self._unmount_all()
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _unmount_all(self):
+        """What is mounted below our directory: the homes and, with vfs.in_place, what covers them."""
+        lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        for place in reversed([line.split()[4] for line in lines]):
+            if place.startswith(f"{self.dir}/"):
+                subprocess.run(["umount", "-l", place], stderr=subprocess.DEVNULL, check=False)
 
     # -- the REST API
 

@@ -370,7 +370,7 @@ static void bed_mount(struct vfs_bed *b)
 {
     struct why why = { 0 };
 
-    if (mount_homes(b->mnt, &b->fuse_fd, &why) < 0) {
+    if (mount_homes(b->mnt, "tally", &b->fuse_fd, &why) < 0) {
         fprintf(stderr, "skipped: %s\n", why.text);
         exit(77);
     }
