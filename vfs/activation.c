@@ -261,7 +261,7 @@ int home_apply(struct vfs *v, const struct user *u, bool has_folders_lock)
     struct home *h = NULL;
     int r = home_build(v, u, &h);
 
-    if (r < 0)
+    if (r < 0 || h == NULL)
         return r;
     if (has_folders_lock) {
         member_reconcile(v, u);

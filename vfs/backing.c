@@ -146,7 +146,7 @@ static int clone_make(int fd)
 /* The mount's clone, made the first time; a slow disk keeps only those waiting who come to it. */
 static int clone_get(struct backings *b, int fd, int *ret_fd)
 {
-    uint64_t id;
+    uint64_t id = 0;
     bool is_root;
     int r = mount_of(fd, &id, &is_root);
 
