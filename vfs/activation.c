@@ -190,16 +190,17 @@ void home_give_back(struct vfs *v, const struct home *old, const struct home *no
     }
 }
 
+static void announce_one(struct vfs *v, uint64_t dir, const char *name)
+{
+    notice_name(v, dir, name);
+    notice_listing(v, dir);
+}
+
 /* The kernel may know names and listings that are no longer what they were: the points of both. */
 static void home_announce(struct vfs *v, const struct home *h)
 {
-    for (size_t i = 0; h != NULL && i < h->points_n; i++) {
-        uint64_t above = h->points[i].above < 0 ? branch_root(v, &h->branches[0]) : h->points[h->points[i].above].real;
-        if (above == 0)
-            above = UINT64_C(2) + h->points[h->points[i].above].number;
-        notice_name(v, above, h->points[i].name);
-        notice_listing(v, above);
-    }
+    if (h != NULL)
+        points_each(v, h, announce_one);
 }
 
 /* ---- covers ----------------------------------------------------------------------------------------------------- */

@@ -45,7 +45,7 @@ static int place_of_slot(struct vfs *v, uint64_t node, struct place *ret)
 
     if (!record_view(v->ledger, node_slot(node), node_generation(node), &rec) || rec.tree == NULL)
         return -ESTALE;
-    return place_find(v, rec.tree, node_view(node), ret) ? 0 : -EIO;
+    return place_find(v, rec.tree, node_view(node), ret) ? 0 : -ESTALE;
 }
 
 static int grow_begin(struct grow *g, struct vfs *v, uint64_t node, int fd, slot_t also)

@@ -3,6 +3,7 @@
  * For /a/b/photos a home has three: "a", "a/b" and the folder itself. A directory on the way is real when the home
  * has one of that name, else synthetic; which of the two is looked up at activation and again at each lookup of the
  * name, since directories may come and go beneath the mount. Homes have few points, so they are searched one by one.
+ * Folders may lie in folders: then the points below one are laid over the folder's directories, in this home's view.
  *
  * A folder's name hides a real entry of the same name; a name on the way hides a real entry that is no directory. */
 #include <linux/limits.h>
@@ -93,32 +94,43 @@ static int path_add(struct vfs *v, struct home *h, int32_t branch, const char *p
     return 0;
 }
 
-/* Is there a real directory of that name? Parents come before children in the array. */
+/* The branch whose directories a point is laid over: the nearest folder above it, or the home itself. */
+static struct branch *point_over(const struct home *h, const struct point *p)
+{
+    for (int32_t above = p->above; above >= 0; above = h->points[above].above)
+        if (h->points[above].branch >= 0)
+            return &h->branches[h->points[above].branch];
+    return &h->branches[0];
+}
+
+/* The directory above a point: a real one, a synthetic one or the root of a branch. */
+static uint64_t above_node(struct vfs *v, const struct home *h, const struct point *p);
+
+/* The real directory of that name: 0 if there is none. */
+static uint64_t real_in(struct vfs *v, const struct branch *over, uint64_t dir, const char *name)
+{
+    slot_t slot = SLOT_NONE;
+    struct record_view rec;
+    struct stat st;
+    CLEANUP(fd_close) int fd = record_open_fd(v->ledger, node_slot(dir), node_generation(dir), O_PATH);
+
+    if (fd < 0)
+        return 0;
+    CLEANUP(fd_close) int down = sys_open_beneath(fd, name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0);
+    if (down < 0 || sys->fstatat(down, "", &st, AT_EMPTY_PATH) < 0 ||
+        record_get(over->tree, node_slot(dir), down, &st, &slot) < 0 || !record_view(v->ledger, slot, 0, &rec))
+        return 0;
+    return node_id(over->view, rec.generation, slot);
+}
+
+/* Parents come before children in the array. */
 static void point_look(struct vfs *v, struct home *h, struct point *p)
 {
-    CLEANUP(node_put) struct node dir = NODE_EMPTY;
-    struct branch *own = &h->branches[0];
-    struct stat st;
-    uint64_t above = p->above < 0 ? branch_root(v, own) : h->points[p->above].real;
+    struct branch *over = point_over(h, p);
+    uint64_t dir = above_node(v, h, p);
 
-    p->real = 0;
-    if (p->branch >= 0 || above == 0)
-        return;
-    dir.kind = NODE_IS_REAL;
-    dir.slot = node_slot(above);
-    if (!record_view(v->ledger, dir.slot, node_generation(above), &dir.rec))
-        return;
-    int fd = record_open_fd(v->ledger, dir.slot, dir.rec.generation, O_PATH);
-    if (fd < 0)
-        return;
-    dir.ref = (struct fd_ref){ .fd = fd };
-    dir.fd = fd;
-    slot_t slot = SLOT_NONE;
-    CLEANUP(fd_close) int down = sys_open_beneath(fd, p->name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0);
-    struct record_view rec;
-    if (down >= 0 && sys->fstatat(down, "", &st, AT_EMPTY_PATH) == 0 &&
-        record_get(own->tree, dir.slot, down, &st, &slot) == 0 && record_view(v->ledger, slot, 0, &rec))
-        p->real = node_id(0, rec.generation, slot);
+    over->has_points = true;
+    p->real = p->branch < 0 && node_generation(dir) != 0 ? real_in(v, over, dir, p->name) : 0;
 }
 
 int points_make(struct vfs *v, struct home *h, const char *const *virtual_paths)
@@ -143,23 +155,37 @@ static uint64_t point_node(struct vfs *v, const struct home *h, const struct poi
     return p->real != 0 ? p->real : UINT64_C(2) + p->number;
 }
 
+static uint64_t above_node(struct vfs *v, const struct home *h, const struct point *p)
+{
+    return p->above < 0 ? branch_root(v, &h->branches[0]) : point_node(v, h, &h->points[p->above]);
+}
+
+/* The branch that a real directory is in, and whether it is its root. NULL: nobody sees it so. */
+static const struct branch *branch_with(struct vfs *v, uint64_t dir, bool *ret_is_root) NO_ANALYSIS /* see below */
+{
+    struct tree *tree = tree_of(v->ledger, node_slot(dir));
+    const struct branch *b = tree != NULL ? branch_get(v->homes, tree, node_view(dir)) : NULL;
+
+    *ret_is_root = b != NULL && tree_root(tree) == node_slot(dir);
+    return b != NULL && b->view == node_view(dir) ? b : NULL;
+}
+
 /* The home that a directory's node id belongs to and the point that it is (-1: the home's root). NULL: not one of
  * these. */
 static struct home *dir_home(struct vfs *v, uint64_t dir, int32_t *ret_point) NO_ANALYSIS /* v->homes is locked */
 {
-    struct homes *h = v->homes;
     struct home *home = NULL;
 
     if (node_generation(dir) == 0) {
         if (dir < 2 || dir - 2 >= STATE_DIRS)
             return NULL;
-        home = homes_get_by_id(h, v->state->dirs[dir - 2].user_id); /* ids of users are above 0 */
+        home = homes_get_by_id(v->homes, v->state->dirs[dir - 2].user_id); /* ids of users are above 0 */
     } else {
-        struct tree *tree = tree_of(v->ledger, node_slot(dir));
-        struct branch *b = tree != NULL && node_view(dir) == 0 ? branch_get(h, tree, 0) : NULL;
-        home = b != NULL && b->view == 0 ? b->home : NULL;
-        if (home != NULL && tree_root(tree) == node_slot(dir)) {
-            *ret_point = -1;
+        bool is_root;
+        const struct branch *b = branch_with(v, dir, &is_root);
+        home = b != NULL ? b->home : NULL;
+        if (home != NULL && is_root) {
+            *ret_point = b->point;
             return home;
         }
     }
@@ -237,12 +263,6 @@ void point_real(struct vfs *v, uint64_t dir, const char *name, uint64_t node)
     rwlock_unlock(&h->lock);
 }
 
-/* The point above a point; the home's root at the top. */
-static uint64_t above_node(struct vfs *v, const struct home *h, const struct point *p)
-{
-    return p->above < 0 ? branch_root(v, &h->branches[0]) : point_node(v, h, &h->points[p->above]);
-}
-
 uint64_t point_parent(struct vfs *v, uint64_t node)
 {
     struct homes *h = v->homes;
@@ -250,17 +270,17 @@ uint64_t point_parent(struct vfs *v, uint64_t node)
     int32_t at = -1;
 
     rwlock_lock_shared(&h->lock);
-    if (node_generation(node) == 0 || node_view(node) == 0) {
-        struct home *home = dir_home(v, node, &at);
-        parent = home != NULL && at >= 0 ? above_node(v, home, &home->points[at]) : 0;
-    } else {
-        struct tree *tree = tree_of(v->ledger, node_slot(node));
-        struct branch *b = tree != NULL ? branch_get(h, tree, node_view(node)) : NULL;
-        if (b != NULL && b->point >= 0)
-            parent = above_node(v, b->home, &b->home->points[b->point]);
-    }
+    struct home *home = dir_home(v, node, &at);
+    if (home != NULL && at >= 0)
+        parent = above_node(v, home, &home->points[at]);
     rwlock_unlock(&h->lock);
     return parent;
+}
+
+void points_each(struct vfs *v, const struct home *h, void (*fn)(struct vfs *v, uint64_t dir, const char *name))
+{
+    for (size_t i = 0; i < h->points_n; i++)
+        fn(v, above_node(v, h, &h->points[i]), h->points[i].name);
 }
 
 bool branch_named(struct vfs *v, const struct tree *tree, uint32_t view, char *ret_user, size_t user_room,

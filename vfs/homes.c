@@ -17,6 +17,11 @@ static size_t name_bucket(const char *name)
     return (size_t)(h >> 32) % HOME_BUCKETS;
 }
 
+static size_t id_bucket(int64_t id)
+{
+    return (size_t)id % HOME_BUCKETS;
+}
+
 static size_t tree_bucket(const struct tree *tree)
 {
     return (size_t)(((uint64_t)(uintptr_t)tree * UINT64_C(0x9e3779b97f4a7c15)) >> 48) % HOME_BUCKETS;
@@ -111,10 +116,9 @@ struct home *homes_get(struct homes *h, const char *username)
 
 struct home *homes_get_by_id(struct homes *h, int64_t id)
 {
-    for (size_t i = 0; i < HOME_BUCKETS; i++)
-        for (struct home *home = h->by_name[i]; home != NULL; home = home->next)
-            if (home->id == id)
-                return home;
+    for (struct home *home = h->by_id[id_bucket(id)]; home != NULL; home = home->next_by_id)
+        if (home->id == id)
+            return home;
     return NULL;
 }
 
@@ -142,6 +146,16 @@ static void branch_unlink(struct homes *h, const struct branch *b)
     }
 }
 
+static void id_unlink(struct homes *h, const struct home *home)
+{
+    for (struct home **at = &h->by_id[id_bucket(home->id)]; *at != NULL; at = &(*at)->next_by_id) {
+        if (*at == home) {
+            *at = home->next_by_id;
+            return;
+        }
+    }
+}
+
 static struct home *home_unlink(struct homes *h, const char *username)
 {
     for (struct home **at = &h->by_name[name_bucket(username)]; *at != NULL; at = &(*at)->next) {
@@ -149,6 +163,7 @@ static struct home *home_unlink(struct homes *h, const char *username)
         if (strcmp(home->username, username) != 0)
             continue;
         *at = home->next;
+        id_unlink(h, home);
         for (size_t i = 0; i < home->branches_n; i++)
             branch_unlink(h, &home->branches[i]);
         return home;
@@ -164,6 +179,8 @@ struct home *home_put(struct homes *h, struct home *new_home)
     struct home *old = home_unlink(h, new_home->username);
     new_home->next = h->by_name[bucket];
     h->by_name[bucket] = new_home;
+    new_home->next_by_id = h->by_id[id_bucket(new_home->id)];
+    h->by_id[id_bucket(new_home->id)] = new_home;
     for (size_t i = 0; i < new_home->branches_n; i++) {
         struct branch *b = &new_home->branches[i];
         b->next = h->by_tree[tree_bucket(b->tree)];
@@ -227,7 +244,7 @@ bool place_find(struct vfs *v, struct tree *tree, uint32_t view, struct place *r
                                .salt = b->view != 0 ? (uint32_t)b->home->id * 2654435761U : 0,
                                .in_quota_of = b->view == 0 || b->is_included ? b->home->id : 0,
                                .is_shared = b->view != 0 && tree_is_shared(first),
-                               .has_points = b->view == 0 && b->home->points_n > 0 };
+                               .has_points = b->has_points };
     }
     rwlock_unlock(&h->lock);
     return b != NULL;

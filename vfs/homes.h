@@ -24,7 +24,7 @@ struct place {
     uint32_t salt;       /* of the user, in a folder: another user's NFS handle of the same view number is stale */
     int64_t in_quota_of; /* the user whose own quota it fills; 0: the folder's only */
     bool is_shared;      /* other branches show the same tree */
-    bool has_points;     /* the home has virtual folders: names may be points */
+    bool has_points;     /* names in this branch may be points: folders lie in it */
 };
 void place_done(struct place *p);
 
@@ -74,8 +74,8 @@ struct point_seen {
     bool is_real;  /* on the way, and a real directory of the home has that name */
 };
 
-/* point_find - looks `name` up among the points of directory `dir` (a node id: the home's root, a real directory on the
- * way or a synthetic one). */
+/* point_find - looks `name` up among the points of directory `dir` (a node id: the root of the home or of a folder, a
+ * real directory on the way or a synthetic one). */
 struct point_seen point_find(struct vfs *v, uint64_t dir, const char *name);
 
 /* point_nth - the n-th point in that directory, for listings; false at the end. */
@@ -89,3 +89,7 @@ void point_real(struct vfs *v, uint64_t dir, const char *name, uint64_t node);
 
 /* point_parent - the node id of the directory above a synthetic directory or a folder's root (by node); 0: none. */
 uint64_t point_parent(struct vfs *v, uint64_t node);
+
+/* points_each - the directories and names of all points of a home. Takes no lock: the home is the caller's. */
+struct home;
+void points_each(struct vfs *v, const struct home *h, void (*fn)(struct vfs *v, uint64_t dir, const char *name));

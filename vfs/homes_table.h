@@ -5,7 +5,7 @@
 
 #include "vfs/homes.h"
 
-enum { HOME_BUCKETS = 4096, HOME_FOLDERS_MAX = 128, HOME_POINTS_MAX = 512 };
+enum { HOME_BUCKETS = 1 << 16, HOME_FOLDERS_MAX = 128, HOME_POINTS_MAX = 512 };
 
 struct home;
 
@@ -19,6 +19,7 @@ struct branch {
     int64_t folder_id; /* 0: the home itself */
     char *folder_name;
     uint32_t view;
+    bool has_points;  /* names in it may lead to folders */
     bool is_included; /* quota -1: the user's domain is in the tree's charge set */
     int32_t point;    /* its place in the home's points; -1: the home itself */
 };
@@ -32,7 +33,8 @@ struct point {
 };
 
 struct home {
-    struct home *next; /* in the bucket of its name */
+    struct home *next;       /* in the bucket of its name */
+    struct home *next_by_id; /* in that of its user's id */
     char *username;
     char *home_dir;
     int64_t id;
@@ -59,6 +61,7 @@ struct homes {
     struct mutex folders; /* RANK_CONNECTIONS */
     struct rwlock lock;   /* RANK_HOMES: the tables */
     struct home *by_name[HOME_BUCKETS];
+    struct home *by_id[HOME_BUCKETS];
     struct branch *by_tree[HOME_BUCKETS];
 };
 

@@ -31,7 +31,7 @@
 
 enum { AWAIT_MS = 5000, FAULT_MS = 10000, TALK_MAX = 16384 };
 
-enum ask { ASK_USER, ASK_USER_REMOVE, ASK_FOLDER_ID, ASK_RECOUNT, ASK_STOP };
+enum ask { ASK_USER, ASK_USER_REMOVE, ASK_FOLDER, ASK_FOLDER_ID, ASK_RECOUNT, ASK_STOP };
 
 struct talk {
     enum ask ask;
@@ -201,6 +201,31 @@ static int64_t serve_user(struct server *s, const char *text)
     return r < 0 ? r : id;
 }
 
+static int64_t serve_folder(struct server *s, const char *text)
+{
+    struct json_object *json = NULL;
+    struct folder f = { 0 }, there = { 0 };
+    struct why why = { 0 };
+    int r = json_in(text, strlen(text), JSON_WHOLE, &json, &why);
+
+    if (r == 0)
+        r = schema_init(&folder_schema, &f);
+    if (r == 0)
+        r = schema_parse(&folder_schema, json, USE_CREATE, &f, &why);
+    if (r == 0)
+        r = folder_load(s->store, f.name, &there);
+    if (r == 0)
+        r = folder_update(s->store, &f, &why);
+    if (r < 0)
+        fprintf(stderr, "vfs_bed: folder: %s: %s %s\n", error_text(r), why.field, why.text);
+    else
+        vfs_folder_changed(s->vfs, f.name, there.id);
+    folder_done(&f);
+    folder_done(&there);
+    json_object_put(json);
+    return r;
+}
+
 static int64_t serve_user_remove(struct server *s, const char *name)
 {
     struct user u = { 0 };
@@ -241,6 +266,8 @@ static int64_t serve_one(struct server *s, const struct talk *t)
     switch (t->ask) {
     case ASK_USER:
         return serve_user(s, t->text);
+    case ASK_FOLDER:
+        return serve_folder(s, t->text);
     case ASK_USER_REMOVE:
         return serve_user_remove(s, t->text);
     case ASK_FOLDER_ID:
@@ -520,6 +547,17 @@ int64_t bed_user(struct vfs_bed *b, const char *fmt, ...)
     vsnprintf(t.text, sizeof t.text, fmt, ap);
     va_end(ap);
     return ask(b, &t);
+}
+
+void bed_folder(struct vfs_bed *b, const char *fmt, ...)
+{
+    static struct talk t = { .ask = ASK_FOLDER };
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(t.text, sizeof t.text, fmt, ap);
+    va_end(ap);
+    must("change a folder", (int)ask(b, &t));
 }
 
 void bed_user_remove(struct vfs_bed *b, const char *name)

@@ -41,6 +41,7 @@ void bed_revive(struct vfs_bed *b);
 
 /* bed_user, bed_folder - adds or updates (JSON as in the API); the vfs is told. Returns the id. bed_user_remove, ... */
 int64_t bed_user(struct vfs_bed *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void bed_folder(struct vfs_bed *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void bed_user_remove(struct vfs_bed *b, const char *name);
 
 /* bed_quota - a plain user with these limits, home under data/<name>. */
