@@ -44,6 +44,10 @@ int shown_read(struct store *s, const char *sql, const char *name, page_fn *writ
 int names_each(struct store *s, const char *sql, int64_t key, int (*fn)(void *arg, int64_t id, const char *name),
                void *arg) MUST_CHECK;
 
+/* ids_each - the same through a query with the parameters id of the last one seen, "" and count. */
+int ids_each(struct store *s, const char *sql, int64_t after, int (*fn)(void *arg, int64_t id, const char *name),
+             void *arg) MUST_CHECK;
+
 /* Names of those who include a folder, appended to *to. */
 int folder_users(struct db *d, int64_t folder_id, struct strings *to) MUST_CHECK;
 

@@ -321,3 +321,22 @@ int names_each(struct store *s, const char *sql, int64_t key, int (*fn)(void *ar
     }
     return r < 0 ? r : 0; /* positive: `fn` has had enough */
 }
+
+int ids_each(struct store *s, const char *sql, int64_t after, int (*fn)(void *arg, int64_t id, const char *name),
+             void *arg)
+{
+    struct db *d;
+    int r = store_reader(s, &d);
+
+    for (bool more = true; r == 0 && more;) {
+        struct named step = { 0 };
+        r = step_load(d, sql, after, "", &step);
+        more = step.names.n == EACH_STEP;
+        for (size_t i = 0; r == 0 && i < step.names.n; i++) {
+            after = step.ids[i];
+            r = fn(arg, step.ids[i], step.names.v[i]);
+        }
+        strings_done(&step.names);
+    }
+    return r < 0 ? r : 0; /* positive: `fn` has had enough */
+}

@@ -77,6 +77,11 @@ int admin_shown(struct store *s, const char *username, page_fn *write, void *arg
 /* users_each - the names and ids of all users, in the order of names, in steps: no lock is held while `fn` runs. */
 int users_each(struct store *s, int (*fn)(void *arg, int64_t id, const char *username), void *arg) MUST_CHECK;
 
+/* users_after - the names and ids of all users whose ids are above `after`, in the order of ids (which are never used
+ * again), in steps: no lock is held while `fn` runs. Ends when `fn` returns non-zero. */
+int users_after(struct store *s, int64_t after, int (*fn)(void *arg, int64_t id, const char *username),
+                void *arg) MUST_CHECK;
+
 /* users_of_folder - those who include a folder. */
 int users_of_folder(struct store *s, int64_t folder_id, int (*fn)(void *arg, int64_t id, const char *username),
                     void *arg) MUST_CHECK;

@@ -366,6 +366,11 @@ int users_each(struct store *s, int (*fn)(void *arg, int64_t id, const char *use
                       fn, arg);
 }
 
+int users_after(struct store *s, int64_t after, int (*fn)(void *arg, int64_t id, const char *username), void *arg)
+{
+    return ids_each(s, "SELECT id, username FROM users WHERE id > ?1 AND ?2 = '' ORDER BY id LIMIT ?3", after, fn, arg);
+}
+
 int users_of_folder(struct store *s, int64_t folder_id, int (*fn)(void *arg, int64_t id, const char *username),
                     void *arg)
 {

@@ -234,7 +234,7 @@ void homes_cover(struct vfs *v, const _Atomic bool *stop)
 
     if (v->covers == NULL)
         return;
-    int r = users_each(v->store, cover_user, &c);
+    int r = users_after(v->store, 0, cover_user, &c);
     if (r < 0)
         log_fail(r, "not all homes are covered by their view: the users cannot be listed");
     cover_order(v->covers, &(struct cover_order){ .what = COVER_SWEEP });

@@ -54,34 +54,25 @@ static bool listing_add_node(struct listing *l, const char *name, const struct n
     return listing_add(l, name, &e, off);
 }
 
-/* ---- the root --------------------------------------------------------------------------------------------------- */
-
-struct root_listing {
-    struct listing *l;
-    uint64_t skip, at;
-};
+/* ---- the root ---------------------------------------------------------------------------------------------------- */
 
 enum { LISTING_FULL = 1 };
 
+/* The cookie of a home is the id of its user: whoever comes and goes meanwhile, nobody else is missed or shown twice. */
 static int root_add(void *arg, int64_t id, const char *username)
 {
-    struct root_listing *r = arg;
-    uint64_t node;
+    struct listing *l = arg;
 
-    (void)id;
-    if (r->at++ < r->skip || strchr(username, '/') != NULL || username[0] == '.')
+    if (strchr(username, '/') != NULL || username[0] == '.')
         return 0;
-    node = home_find(r->l->c->vfs, username);
+    uint64_t node = home_find(l->c->vfs, username);
     struct fuse_entry_param e = entry_bare(node != 0 ? node_ino(node) : INO_UNKNOWN, DT_DIR);
-    return listing_add(r->l, username, &e, r->at) ? 0 : LISTING_FULL;
+    return listing_add(l, username, &e, (uint64_t)id) ? 0 : LISTING_FULL;
 }
 
 static int list_root(struct listing *l, uint64_t off)
 {
-    struct root_listing r = { .l = l, .skip = off };
-    int got = users_each(l->c->vfs->store, root_add, &r);
-
-    return MIN(got, 0);
+    return users_after(l->c->vfs->store, (int64_t)MIN(off, (uint64_t)INT64_MAX), root_add, l);
 }
 
 /* ---- points ----------------------------------------------------------------------------------------------------- */

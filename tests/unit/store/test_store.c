@@ -464,6 +464,22 @@ static void administrators_are_kept_like_users(void **state)
     strbuf_done(&s.names);
 }
 
+struct ids {
+    unsigned n;
+    int64_t last;
+};
+
+static int count_id(void *arg, int64_t id, const char *name)
+{
+    struct ids *s = arg;
+
+    (void)name;
+    assert_true(id > s->last);
+    s->last = id;
+    s->n++;
+    return 0;
+}
+
 static int count_name(void *arg, int64_t id, const char *name)
 {
     struct seen *s = arg;
@@ -550,6 +566,12 @@ static void many_threads_add_each_user_once(void **state)
     bed_reopen(b);
     assert_int_equal(users_each(b->store, count_name, &s), 0); /* more than one step of it */
     assert_int_equal(s.n, THREADS * EACH + EACH);
+    struct ids ids = { 0 };
+    assert_int_equal(users_after(b->store, 0, count_id, &ids), 0);
+    assert_int_equal(ids.n, THREADS * EACH + EACH);
+    ids = (struct ids){ .last = EACH };
+    assert_int_equal(users_after(b->store, EACH, count_id, &ids), 0); /* ids are given one after the other */
+    assert_int_equal(ids.n, THREADS * EACH);
     s = (struct seen){ .most = 3 };
     assert_int_equal(users_each(b->store, count_name, &s), 0);
     assert_int_equal(s.n, 3);
