@@ -77,10 +77,17 @@ int folder_open(struct vfs *v, const struct folder *f, const struct dir_rights *
 
 /* ---- homes ------------------------------------------------------------------------------------------------------ */
 
-static int branch_init(struct branch *b, struct home *h, struct tree *tree, struct domain *owner)
+static int branch_init(struct branch *b, struct home *h, struct tree *tree, struct domain *owner, const char *path)
 {
-    *b = (struct branch){ .home = h, .tree = tree, .owner = owner, .point = -1 };
-    return 0;
+    struct stat st;
+    int r = sys->fstatat(tree_root_fd(tree), "", &st, AT_EMPTY_PATH);
+
+    if (r < 0)
+        return r;
+    *b = (struct branch){
+        .home = h, .tree = tree, .owner = owner, .point = -1, .path = strdup(path), .dev = st.st_dev, .ino = st.st_ino
+    };
+    return b->path == NULL ? -ENOMEM : 0;
 }
 
 /* The room of a folder: with quota -1 what is left to the user, else the mapping's own limits on the folder's
@@ -107,11 +114,13 @@ static int home_add_folder(struct vfs *v, struct home *h, const struct virtual_f
     int r = folder_open(v, &f->folder, who, &domain, &tree);
 
     if (r == 0)
-        r = branch_init(b, h, tree, domain);
+        r = branch_init(b, h, tree, domain, f->folder.mapped_path);
     if (r == 0)
         r = state_view_number(v->state, f->folder.id, h->id, &b->view);
-    if (r < 0)
+    if (r < 0) {
+        free(TAKE_PTR(b->path));
         return r;
+    }
     b->folder_id = f->folder.id;
     b->is_included = f->quota_size == -1;
     b->folder_name = strdup(f->folder.name);
@@ -144,7 +153,7 @@ static int home_build(struct vfs *v, const struct user *u, struct home **ret)
     struct tree *tree = NULL;
 
     if (h == NULL || (h->branches = calloc(HOME_FOLDERS_MAX + 2, sizeof *h->branches)) == NULL ||
-        (h->username = strdup(u->username)) == NULL || (h->home_dir = strdup(u->home_dir)) == NULL)
+        (h->username = strdup(u->username)) == NULL)
         return -ENOMEM;
     h->id = u->id;
     int r = domain_get(v->ledger, DOMAIN_USER, u->id, &h->domain);
@@ -154,7 +163,7 @@ static int home_build(struct vfs *v, const struct user *u, struct home **ret)
     strbuf_addf(&what, "user %s", u->username);
     r = tree_at(v, h->domain, u->home_dir, &who, what.s != NULL ? what.s : "user", &tree);
     if (r == 0)
-        r = branch_init(&h->branches[0], h, tree, h->domain);
+        r = branch_init(&h->branches[0], h, tree, h->domain, u->home_dir);
     if (r < 0)
         return r;
     h->branches_n = 1;
@@ -208,20 +217,16 @@ static void home_announce(struct vfs *v, const struct home *h)
 static void cover_say(struct vfs *v, const struct home *h, struct cover_order *o)
 {
     str_set(o->name, sizeof o->name, h->username);
-    str_set(o->path, sizeof o->path, h->home_dir);
+    str_set(o->path, sizeof o->path, h->branches[0].path);
     cover_order(v->covers, o);
 }
 
 static void home_cover(struct vfs *v, const struct home *h)
 {
-    struct cover_order o = { .what = COVER_PUT };
-    struct stat st;
+    struct cover_order o = { .what = COVER_PUT, .dev = h->branches[0].dev, .ino = h->branches[0].ino };
 
-    if (v->covers == NULL || sys->fstatat(tree_root_fd(h->branches[0].tree), "", &st, AT_EMPTY_PATH) < 0)
-        return;
-    o.dev = st.st_dev;
-    o.ino = st.st_ino;
-    cover_say(v, h, &o);
+    if (v->covers != NULL)
+        cover_say(v, h, &o);
 }
 
 void home_uncover(struct vfs *v, const struct home *h)
@@ -234,7 +239,7 @@ void home_uncover(struct vfs *v, const struct home *h)
 
 static bool is_elsewhere(const struct home *a, const struct home *b)
 {
-    return a->branches[0].tree != b->branches[0].tree || strcmp(a->home_dir, b->home_dir) != 0;
+    return a->branches[0].tree != b->branches[0].tree || strcmp(a->branches[0].path, b->branches[0].path) != 0;
 }
 
 /* ---- in place of the old one ------------------------------------------------------------------------------------ */

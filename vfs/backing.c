@@ -211,9 +211,9 @@ int backing_open(struct backings *b, const char *path, const struct dir_rights *
     return r;
 }
 
-bool backing_is_there(struct backings *b, const char *path)
+int backing_look(struct backings *b, const char *path, struct stat *ret)
 {
     CLEANUP(fd_close) int fd = dirs_open(path, &(struct dir_walk){ .look = look, .arg = b });
 
-    return fd >= 0;
+    return fd < 0 ? fd : sys->fstat_known(fd, ret);
 }

@@ -24,5 +24,5 @@ void backings_free(struct backings *b);
 int backing_open(struct backings *b, const char *path, const struct dir_rights *rights, int *ret_root,
                  int *ret_mount) MUST_CHECK;
 
-/* backing_is_there - is there a directory at this path? Makes nothing. */
-bool backing_is_there(struct backings *b, const char *path);
+/* backing_look - what directory is at this path now: device and number. Makes nothing; errnos as above. */
+int backing_look(struct backings *b, const char *path, struct stat *ret) MUST_CHECK;

@@ -4,6 +4,7 @@
  * is not counted. */
 #include "vfs/dir.h"
 
+#include <limits.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -16,18 +17,35 @@
 
 /* ---- look-up ---------------------------------------------------------------------------------------------------- */
 
+/* A home or folder by its root. The disk is asked whether another directory is there by now, so others read on. */
+static int branch_lookup(struct vfs *v, uint64_t id, struct node *ret)
+{
+    transport_slow();
+    return root_follow(v, id) ? -ESTALE : node_get(v, id, ret);
+}
+
 static int root_lookup(struct vfs *v, const char *name, struct node *ret)
 {
+    if (strlen(name) > NAME_MAX)
+        return -ENAMETOOLONG;
     uint64_t id = home_find(v, name);
+    int r = id != 0 ? branch_lookup(v, id, ret) : -ESTALE;
 
-    if (id == 0) {
-        transport_slow();
-        int r = home_activate(v, name);
-        if (r < 0)
-            return r == -ENOENT ? r : -EIO; /* why is in the log */
-        id = home_find(v, name);
-    }
+    if (r != -ESTALE)
+        return r;
+    transport_slow();
+    r = home_activate(v, name);
+    if (r < 0)
+        return r == -ENOENT ? r : -EIO; /* why is in the log */
+    id = home_find(v, name);
     return id == 0 ? -ENOENT : node_get(v, id, ret);
+}
+
+static int folder_lookup(struct vfs *v, const struct node *dir, const char *name, uint64_t id, struct node *ret)
+{
+    int r = branch_lookup(v, id, ret);
+
+    return r == -ESTALE ? node_get(v, point_find(v, dir->id, name).node, ret) : r;
 }
 
 static int real_lookup(struct vfs *v, const struct node *dir, const char *name, struct node *ret, struct stat *ret_st)
@@ -89,7 +107,7 @@ static int lookup_in(struct vfs *v, const struct node *dir, const char *name, st
     else if (dir->kind == NODE_IS_ROOT)
         r = root_lookup(v, name, ret);
     else if (point.kind == POINT_FOLDER)
-        r = node_get(v, point.node, ret);
+        r = folder_lookup(v, dir, name, point.node, ret);
     else if (point.kind == POINT_ON_THE_WAY)
         r = on_the_way_lookup(v, dir, name, ret);
     else if (dir->kind == NODE_IS_REAL)

@@ -2,9 +2,11 @@
  * answer is a copy with a reference on the room: limits may be swapped a moment later without anybody waiting. */
 #include "vfs/homes.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "vfs/homes_table.h"
 #include "vfs/node.h"
 
@@ -66,10 +68,10 @@ void home_free(struct home *h)
     for (size_t i = 0; i < h->branches_n; i++) {
         room_unref(h->branches[i].room);
         free(h->branches[i].folder_name);
+        free(h->branches[i].path);
     }
     points_free(h);
     free(h->branches);
-    free(h->home_dir);
     free(h->username);
     free(h);
 }
@@ -218,6 +220,72 @@ uint64_t home_find(struct vfs *v, const char *username)
         node = branch_root(v, &home->branches[0]);
     rwlock_unlock(&h->lock);
     return node;
+}
+
+/* ---- is it still what the path means? ---------------------------------------------------------------------------- */
+
+struct rooted {
+    char path[PATH_MAX], username[NAME_MAX + 1], folder[NAME_MAX + 1];
+    int64_t folder_id;
+    dev_t dev;
+    ino_t ino;
+    uint32_t generation;
+    slot_t slot;
+};
+
+static bool root_copy(struct vfs *v, uint64_t node, struct rooted *ret)
+{
+    struct homes *h = v->homes;
+    struct tree *tree = tree_of(v->ledger, node_slot(node));
+
+    rwlock_lock_shared(&h->lock);
+    const struct branch *b = tree != NULL ? branch_get(h, tree, node_view(node)) : NULL;
+    if (b != NULL) {
+        *ret = (struct rooted){ .folder_id = b->folder_id,
+                                .dev = b->dev,
+                                .ino = b->ino,
+                                .generation = node_generation(node),
+                                .slot = node_slot(node) };
+        str_set(ret->path, sizeof ret->path, b->path);
+        str_set(ret->username, sizeof ret->username, b->home->username);
+        str_set(ret->folder, sizeof ret->folder, b->folder_name != NULL ? b->folder_name : "");
+    }
+    rwlock_unlock(&h->lock);
+    return b != NULL;
+}
+
+/* A directory that was moved away and has no successor is served on: perhaps one is on its way. */
+static bool is_gone(struct vfs *v, const struct rooted *x)
+{
+    struct stat st;
+    CLEANUP(fd_close) int fd = record_open_fd(v->ledger, x->slot, x->generation, O_PATH);
+
+    return fd < 0 || (sys->fstatat(fd, "", &st, AT_EMPTY_PATH) == 0 && st.st_nlink == 0);
+}
+
+static bool has_moved(struct vfs *v, const struct rooted *x)
+{
+    struct stat st;
+    int r = backing_look(v->backings, x->path, &st);
+
+    if (r == 0)
+        return st.st_dev != x->dev || st.st_ino != x->ino;
+    return r == -ENOENT && is_gone(v, x);
+}
+
+bool root_follow(struct vfs *v, uint64_t node)
+{
+    struct rooted x;
+
+    if (!root_copy(v, node, &x) || !has_moved(v, &x))
+        return false;
+    log_warn("%s was removed or replaced beneath the mount: what is there now is served to user %s", x.path,
+             x.username);
+    if (x.folder_id != 0)
+        folder_refresh(v, x.folder, x.folder_id);
+    else
+        home_refresh(v, x.username, 0);
+    return true;
 }
 
 static bool tree_is_shared(const struct branch *b)

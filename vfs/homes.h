@@ -50,6 +50,10 @@ int folder_activate(struct vfs *v, const char *name) MUST_CHECK;
 void home_refresh(struct vfs *v, const char *username, int64_t id);
 void folder_refresh(struct vfs *v, const char *name, int64_t id);
 
+/* root_follow - if another directory than the one that is served is at the path of this root of a home or folder, that
+ * one is served from now on, and the answer is true: look it up anew. Waits for the disk. */
+bool root_follow(struct vfs *v, uint64_t node);
+
 /* place_find - the branch of a tree by view number; with another number (after a move between trees) any branch of it.
  * false: nobody sees this tree. */
 bool place_find(struct vfs *v, struct tree *tree, uint32_t view, struct place *ret);

@@ -217,10 +217,11 @@ static int cover_user(void *arg, int64_t id, const char *username)
 {
     const struct covering *c = arg;
     struct user u = { 0 };
+    struct stat st;
     int r = user_load(c->vfs->store, username, &u);
 
     (void)id;
-    if (r == 0 && backing_is_there(c->vfs->backings, u.home_dir))
+    if (r == 0 && backing_look(c->vfs->backings, u.home_dir, &st) == 0)
         IGNORE(home_activate(c->vfs, username), "logged inside");
     else if (r < 0 && r != -ENOENT)
         log_fail(r, "user %s cannot be read, so the home is not covered", username);

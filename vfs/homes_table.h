@@ -18,6 +18,9 @@ struct branch {
     struct room *room;
     int64_t folder_id; /* 0: the home itself */
     char *folder_name;
+    char *path; /* of its directory, as configured; */
+    dev_t dev;  /* and what was there when it was opened */
+    ino_t ino;
     uint32_t view;
     bool has_points;  /* names in it may lead to folders */
     bool is_included; /* quota -1: the user's domain is in the tree's charge set */
@@ -36,7 +39,6 @@ struct home {
     struct home *next;       /* in the bucket of its name */
     struct home *next_by_id; /* in that of its user's id */
     char *username;
-    char *home_dir;
     int64_t id;
     struct domain *domain;
     struct branch *branches; /* [0] is the home itself */

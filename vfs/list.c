@@ -58,7 +58,8 @@ static bool listing_add_node(struct listing *l, const char *name, const struct n
 
 enum { LISTING_FULL = 1 };
 
-/* The cookie of a home is the id of its user: whoever comes and goes meanwhile, nobody else is missed or shown twice. */
+/* The cookie of a home is the id of its user: whoever comes and goes meanwhile, nobody else is missed or shown
+ * twice. */
 static int root_add(void *arg, int64_t id, const char *username)
 {
     struct listing *l = arg;

@@ -12,6 +12,12 @@ static double keep_s(const struct place *at)
     return at->is_shared ? KEEP_SHORT_S : KEEP_LONG_S;
 }
 
+/* A root is looked up often enough to notice that its directory was replaced. */
+static double keep_name_s(const struct node *n)
+{
+    return n->kind != NODE_IS_REAL || tree_root(n->at.tree) == n->slot ? KEEP_SHORT_S : keep_s(&n->at);
+}
+
 struct fuse_entry_param entry_of(struct vfs *v, const struct node *n, const struct stat *st)
 {
     (void)v;
@@ -19,7 +25,7 @@ struct fuse_entry_param entry_of(struct vfs *v, const struct node *n, const stru
                                       .generation = node_nfs_generation(n),
                                       .attr = *st,
                                       .attr_timeout = KEEP_LONG_S,
-                                      .entry_timeout = n->kind == NODE_IS_REAL ? keep_s(&n->at) : KEEP_SHORT_S };
+                                      .entry_timeout = keep_name_s(n) };
 }
 
 /* That a name is not there may be remembered, too; but homes appear without anybody looking. */
