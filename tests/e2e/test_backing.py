@@ -24,6 +24,8 @@ def run(*args):
 def disk(t, kind, options=""):
     """A file system of its own, mounted below the daemon's directory."""
     at = t.dir / f"disk-{kind}"
+    if at.exists():
+        return at
     at.mkdir()
     if kind == "tmpfs":
         run("mount", "-t", "tmpfs", "-o", "size=2m,inode64,mode=755", "tally-test", at)
@@ -148,7 +150,7 @@ def test_a_home_on_another_file_system_is_counted_to_its_last_block(tally, shown
 
 
 def test_a_read_only_disk_says_so_and_is_read_on(tally, shown):
-    at = disk(tally, "ext4") if not (tally.dir / "disk-ext4").exists() else tally.dir / "disk-ext4"
+    at = disk(tally, "ext4")
     name, home, path = shown(at / "frozen")
     before = tally.usage(name)
     run("mount", "-o", "remount,ro", at)
@@ -180,6 +182,27 @@ def test_a_disk_that_is_unmounted_beneath_is_served_on_until_another_directory_i
     (home / "h").write_bytes(b"x" * 4)
     agrees(tally, name, path)
     assert tally.usage(name) == (4, 1)
+
+
+def test_a_disk_that_does_not_answer_keeps_only_its_own_homes_waiting(tally):
+    at = disk(tally, "ext4")
+    folder = {"name": "slow-and-quick", "mapped_path": str(tally.dir / "both"), "virtual_path": "/v", "quota_size": -1, "quota_files": -1}
+    names = {"slow1": [], "slow2": [folder], "quick1": [], "quick2": [folder]}
+    for name, folders in names.items():
+        tally.add_user(name, home_dir=str((at if name.startswith("slow") else tally.data) / name), virtual_folders=folders)
+    run("fsfreeze", "-f", at)  # making a directory waits
+    try:
+        touches = {name: subprocess.Popen(["stat", tally.mount / name], stdout=subprocess.DEVNULL) for name in names}
+        assert [touches[name].wait(20) for name in ("quick1", "quick2")] == [0, 0]
+        (tally.mount / "quick2/v/f").write_bytes(b"x" * 10)
+        tally.api("PUT", "/users/quick1", {"virtual_folders": [folder]}, expect=200)
+        until(lambda: os.path.isdir(tally.mount / "quick1/v"), what="the folder")
+        assert tally.usage("quick1") == tally.usage("quick2") == (10, 1)
+        assert [touches[name].poll() for name in ("slow1", "slow2")] == [None, None]
+    finally:
+        run("fsfreeze", "-u", at)
+    assert [touches[name].wait(20) for name in ("slow1", "slow2")] == [0, 0]
+    assert (tally.mount / "slow2/v/f").read_bytes() == b"x" * 10
 
 
 def test_a_home_that_cannot_be_opened_is_named_in_the_log_and_works_when_it_can(tally):
