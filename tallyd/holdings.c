@@ -99,14 +99,20 @@ static int make_dirs(const struct config *c)
 static int take_lock(struct holdings *h)
 {
     CLEANUP(fd_close) int dir = open(h->config->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char pid[16];
+
     if (dir < 0)
         return log_fail(-errno, "cannot open %s", h->config->state_dir);
-    h->lock_fd = sys_open_beneath(dir, "tallyd.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    h->lock_fd = sys_open_beneath(dir, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (h->lock_fd < 0)
         return log_fail(h->lock_fd, "cannot open the lock file in %s", h->config->state_dir);
     if (flock(h->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return log_fail(-errno, "another tallyd runs with the state directory %s", h->config->state_dir);
-    return 0;
+    int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    int r = sys->ftruncate(h->lock_fd, 0);
+    if (r == 0)
+        r = (int)MIN(sys->pwrite(h->lock_fd, pid, (size_t)n, 0), 0);
+    return r < 0 ? log_fail(r, "cannot write the lock file in %s", h->config->state_dir) : 0;
 }
 
 static int open_sftp_sockets(struct holdings *h)

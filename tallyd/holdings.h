@@ -27,6 +27,16 @@ int holdings_open(struct holdings *h) MUST_CHECK;
 /* holdings_reload - at SIGHUP, what the supervisor itself holds: the guards' settings and lists. Logged. */
 void holdings_reload(struct holdings *h, const char *config_path);
 
+/* In state_dir: locked by the running supervisor, whose process id is in it. */
+#define LOCK_FILE "tallyd.lock"
+
+/* mount_take - the mount of a predecessor, if systemd has kept its descriptors and it is alive: the vfs resumes over
+ * it. 1: taken; 0: there is none; or a negative errno. */
+int mount_take(struct holdings *h) MUST_CHECK;
+
+/* mount_leave - ends what serves the mount but leaves it, and what covers homes, to the next start (mount_take). */
+void mount_leave(struct holdings *h);
+
 /* mount_open - a new mount with an empty memory for the vfs, and its helpers. mount_close - takes it away, and what
  * covers homes. */
 int mount_open(struct holdings *h) MUST_CHECK;

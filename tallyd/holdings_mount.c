@@ -13,11 +13,15 @@
 
 #include "base/dirs.h"
 #include "base/log.h"
+#include "tallyd/fd_store.h"
 #include "tallyd/holdings.h"
 #include "vfs/cover.h"
 #include "vfs/mount.h"
 
 enum { CLEAN_MS = 2000, CLEAN_STEP_MS = 20, HELPER_FD = 3 };
+
+/* What systemd keeps for the next start: the session and the memory of the vfs. */
+static const char *const kept_names[] = { "tally-fuse", "tally-state" };
 
 static int fail_why(int r, const struct why *why)
 {
@@ -152,6 +156,59 @@ static int helpers_start(struct holdings *h)
     return r == 0 && h->cover_fd >= 0 ? helper_start(h, &h->binder, binder_main) : r;
 }
 
+static void mount_store(const struct holdings *h)
+{
+    const int fds[] = { h->fuse_fd, h->vfs_state_fd };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kept_names); i++)
+        fd_store_put(kept_names[i], fds[i]);
+}
+
+/* The kernel says of a session whose mount is gone that it is in error. */
+static bool session_lives(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    return poll(&p, 1, 0) >= 0 && (p.revents & (POLLERR | POLLNVAL)) == 0;
+}
+
+static int served_on(struct holdings *h, const char *source)
+{
+    int r = mount_device(h->config->vfs.mount, &h->mount_dev);
+
+    if (r == 0 && h->config->vfs.in_place)
+        r = covering_open(h, source);
+    else if (r == 0)
+        r = MIN(covers_remove(h->config->vfs.mount, source), 0);
+    if (r == 0)
+        r = pair_open(&h->notify_fd, &h->notify_read_fd);
+    if (r == 0)
+        r = helpers_start(h);
+    mount_store(h);
+    return r < 0 ? r : 1;
+}
+
+int mount_take(struct holdings *h)
+{
+    char source[MOUNT_SOURCE_MAX];
+    int fds[ARRAY_SIZE(kept_names)];
+
+    fd_store_take(kept_names, fds, ARRAY_SIZE(fds));
+    mount_source(h->config->state_dir, source);
+    bool all = fds[0] >= 0 && fds[1] >= 0;
+    if (!all || !session_lives(fds[0]) || !mount_is_ours(h->config->vfs.mount, source)) {
+        if (all)
+            log_warn("the mount that systemd has kept is not at %s or not alive; a new one is made",
+                     h->config->vfs.mount);
+        fd_close(&fds[0]);
+        fd_close(&fds[1]);
+        return 0;
+    }
+    h->fuse_fd = fds[0];
+    h->vfs_state_fd = fds[1];
+    return served_on(h, source);
+}
+
 int mount_open(struct holdings *h)
 {
     char source[MOUNT_SOURCE_MAX];
@@ -172,7 +229,18 @@ int mount_open(struct holdings *h)
         r = log_fail(-errno, "cannot make the vfs role's memory");
     if (r == 0)
         r = pair_open(&h->notify_fd, &h->notify_read_fd);
-    return r == 0 ? helpers_start(h) : r;
+    if (r == 0)
+        r = helpers_start(h);
+    if (r == 0)
+        mount_store(h);
+    return r;
+}
+
+void mount_leave(struct holdings *h)
+{
+    helper_kill(&h->notifier);
+    helper_kill(&h->binder);
+    log_info("the mount %s stays, with what is open in it, for the next start", h->config->vfs.mount);
 }
 
 /* The binder may wait for a server that is gone; it ends when the last descriptor of the session is closed. What it
@@ -183,6 +251,8 @@ void mount_close(struct holdings *h)
 
     if (h->fuse_fd < 0)
         return;
+    for (size_t i = 0; i < ARRAY_SIZE(kept_names); i++)
+        fd_store_remove(kept_names[i]);
     mount_source(h->config->state_dir, source);
     if (h->binder > 0)
         kill(h->binder, SIGKILL);

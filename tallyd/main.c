@@ -8,13 +8,14 @@
 #include "api/apid.h"
 #include "base/log.h"
 #include "sftp/sftpd.h"
+#include "tallyd/reload.h"
 #include "tallyd/service.h"
 #include "tallyd/supervisor.h"
 
 struct options {
     const char *config_path;
     const char *role;
-    enum { DO_RUN, DO_CHECK, DO_SAMPLE, DO_HELP, DO_VERSION, DO_ROUTES } what;
+    enum { DO_RUN, DO_CHECK, DO_SAMPLE, DO_HELP, DO_VERSION, DO_ROUTES, DO_RELOAD_VFS } what;
     bool resume;
     struct start_restore restore;
 };
@@ -29,7 +30,8 @@ enum {
     OPT_LOAD_MODE,
     OPT_LOAD_SCAN,
     OPT_LOAD_CLEAN,
-    OPT_LOAD_SKIP
+    OPT_LOAD_SKIP,
+    OPT_RELOAD_VFS
 };
 
 static const struct option option_rows[] = {
@@ -44,6 +46,7 @@ static const struct option option_rows[] = {
     { "loaddata-scan", required_argument, NULL, OPT_LOAD_SCAN },
     { "loaddata-clean", no_argument, NULL, OPT_LOAD_CLEAN },
     { "loaddata-skip-unsupported", no_argument, NULL, OPT_LOAD_SKIP },
+    { "reload-vfs", no_argument, NULL, OPT_RELOAD_VFS },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
     { 0 },
@@ -56,6 +59,7 @@ static const char usage_text[] =
     "           --loaddata-mode 0 add and replace, 1 only add; --loaddata-scan 0 no scan, 1 all that was restored,\n"
     "           2 users with a quota; --loaddata-skip-unsupported leaves out what is on other storage;\n"
     "           --loaddata-clean removes DUMP afterwards\n"
+    "       tallyd --config FILE --reload-vfs   the file system goes on in a new process, of the program on disk\n"
     "       tallyd --print-sample-config      a complete configuration with every key explained\n"
     "       tallyd sftp-stdio [-R] [-m MODE] [-d DIR]   the SFTP engine on stdin and stdout (-R: read-only)\n"
     "       tallyd --print-routes             the REST API's routes, as JSON\n"
@@ -136,6 +140,9 @@ static int options_parse(int argc, char **argv, struct options *o)
             break;
         case OPT_CHECK:
             o->what = DO_CHECK;
+            break;
+        case OPT_RELOAD_VFS:
+            o->what = DO_RELOAD_VFS;
             break;
         case OPT_SAMPLE:
             o->what = DO_SAMPLE;
@@ -222,6 +229,8 @@ static int run(struct options *o, int argc, char **argv)
         printf("%s: ok\n", o->config_path ? o->config_path : "configuration");
         return 0;
     }
+    if (o->what == DO_RELOAD_VFS)
+        return reload_vfs(&config);
     if (o->role != NULL)
         return run_role(o, &config, argc, argv);
     log_open("tallyd", log_level_of(config.log_level));

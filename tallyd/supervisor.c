@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/sys.h"
+#include "tallyd/fd_store.h"
 #include "tallyd/holdings.h"
 #include "tallyd/service.h"
 #include "tallyd/switch.h"
@@ -40,12 +41,17 @@ enum {
     MOUNT_TRIES = 5,
     START_TRIES = 3, /* a service that never served and dies so often ends the start */
     CONTROL_SEND_S = 2,
+    RELOAD_MS = 5000, /* what the old vfs has to end in, at a reload */
+    VFS = 1,          /* its row */
+    EXIT_START_AGAIN = 75,
 };
 
 struct service {
     const struct service_row *row;
     pid_t pid; /* 0: none */
     bool was_ready, is_ready;
+    bool is_reloaded;                   /* of the program that is on disk now, not of ours (reload_vfs()) */
+    uint64_t kill_at_ms;                /* 0, or when its time to end is over */
     uint64_t started_ms, restart_at_ms; /* 0: not planned */
     unsigned backoff_ms;
     unsigned quick_deaths; /* in a row */
@@ -62,7 +68,9 @@ struct supervisor {
     int restore_fd; /* the dump to be restored; -1: none, or it is done */
     int signal_fd;
     bool stopping, all_ready_once, has_failed;
-    size_t stop_at; /* services from here upwards have been told to stop */
+    bool leaves_mount;  /* to the next start, by systemd's descriptor store */
+    char program[4096]; /* our file's path; "": unknown */
+    size_t stop_at;     /* services from here upwards have been told to stop */
     uint64_t stop_deadline_ms;
     uint64_t watchdog_ms; /* systemd wants to hear from us as often; 0: it does not */
     uint64_t told_alive_ms;
@@ -107,6 +115,8 @@ NORETURN static void program_exec(const struct supervisor *s, const struct servi
         if (s->restore->skip_unsupported)
             argv[n++] = "--loaddata-skip-unsupported";
     }
+    if (v->is_reloaded && s->program[0] != '\0')
+        execv(s->program, (char *const *)(uintptr_t)argv);
     execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
     _exit(127);
 }
@@ -247,6 +257,41 @@ static void stop_begin(struct supervisor *s)
     s->stop_at = services_n;
 }
 
+/* ---- a new process for the file system ---- */
+
+static void reload_vfs_begin(struct supervisor *s)
+{
+    struct service *v = &s->services[VFS];
+
+    if (s->stopping || v->pid == 0 || v->kill_at_ms != 0)
+        return;
+    log_info("the file system goes on in a new process of %s", s->program);
+    v->is_reloaded = true;
+    v->kill_at_ms = now_ms() + RELOAD_MS;
+    kill(v->pid, SIGTERM);
+}
+
+/* It has ended as it was told, or its successor has failed: then one of our own program serves again. */
+static void reload_vfs_step(struct service *v)
+{
+    if (v->kill_at_ms != 0) {
+        v->kill_at_ms = 0;
+        v->failures = v->quick_deaths = 0;
+        v->restart_at_ms = now_ms();
+    } else if (v->is_reloaded && v->failures > 0) {
+        log_error("the new program cannot serve the file system; the former one goes on");
+        v->is_reloaded = false;
+    }
+}
+
+static void kill_due(struct supervisor *s)
+{
+    struct service *v = &s->services[VFS];
+
+    if (v->kill_at_ms != 0 && v->pid != 0 && now_ms() >= v->kill_at_ms)
+        kill(v->pid, SIGKILL);
+}
+
 static void renew_mount(struct supervisor *s, struct service *v)
 {
     log_error("the mount %s is given up and made anew; programs with files open in it will see errors",
@@ -278,9 +323,10 @@ static void service_died(struct supervisor *s, size_t i, int status)
         return;
     if (WIFSIGNALED(status))
         log_error("%s was killed by signal %d (%s)", v->row->process, WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else
+    else if (v->kill_at_ms == 0)
         log_error("%s ended with status %d", v->row->process, WEXITSTATUS(status));
     plan_restart(v);
+    reload_vfs_step(v);
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_REFUSED) {
         s->has_failed = true;
         stop_begin(s);
@@ -349,6 +395,17 @@ static bool stop_step(struct supervisor *s)
 
 /* ---- the loop ---- */
 
+/* A restart of everything that clients of the mount do not notice. */
+static void leave_begin(struct supervisor *s)
+{
+    if (!fd_store_is_there()) {
+        log_warn("SIGUSR2 is ignored: nobody would keep the mount (FileDescriptorStoreMax= of a systemd unit does)");
+        return;
+    }
+    s->leaves_mount = true;
+    stop_begin(s);
+}
+
 static void take_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
@@ -356,6 +413,10 @@ static void take_signals(struct supervisor *s)
     while (read(s->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             stop_begin(s);
+        else if (info.ssi_signo == SIGUSR1)
+            reload_vfs_begin(s);
+        else if (info.ssi_signo == SIGUSR2)
+            leave_begin(s);
         else if (info.ssi_signo == SIGHUP) {
             log_info("reload");
             if (level_reload(s->config_path) == 0) {
@@ -384,9 +445,12 @@ static int wait_ms(const struct supervisor *s)
     if (s->watchdog_ms != 0)
         next = MIN(next, s->told_alive_ms + s->watchdog_ms / 2);
 
-    for (size_t i = 0; i < services_n; i++)
+    for (size_t i = 0; i < services_n; i++) {
         if (s->services[i].restart_at_ms != 0 && s->services[i].pid == 0)
             next = MIN(next, s->services[i].restart_at_ms);
+        if (s->services[i].kill_at_ms != 0)
+            next = MIN(next, MAX(s->services[i].kill_at_ms, now + 1));
+    }
     return next == UINT64_MAX ? -1 : next <= now ? 0 : (int)MIN(next - now, 60000U);
 }
 
@@ -405,6 +469,7 @@ static void supervisor_loop(struct supervisor *s)
         take_signals(s);
         restart_due(s);
         tell_alive(s);
+        kill_due(s);
     }
 }
 
@@ -416,6 +481,8 @@ static int open_signals(struct supervisor *s)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -438,6 +505,18 @@ static int open_restore(struct supervisor *s)
     return r < 0 ? log_fail(r, "--loaddata-from: cannot read %s", s->restore->from) : 0;
 }
 
+/* The one that was kept for us, or a new one. */
+static int open_mount(struct supervisor *s)
+{
+    int r = mount_take(&s->held);
+
+    if (r > 0) {
+        log_info("the mount %s is taken over as it is", s->config->vfs.mount);
+        s->services[VFS].was_ready = true; /* so its process resumes */
+    }
+    return r == 0 ? mount_open(&s->held) : MIN(r, 0);
+}
+
 static int open_all(struct supervisor *s)
 {
     int r = geteuid() == 0 ? 0 : log_fail(-EPERM, "tallyd is started as root; its services give up what they need not");
@@ -449,7 +528,7 @@ static int open_all(struct supervisor *s)
     if (r == 0)
         r = holdings_open(&s->held);
     if (r == 0)
-        r = mount_open(&s->held);
+        r = open_mount(s);
     return r;
 }
 
@@ -464,6 +543,7 @@ int supervisor_run(const struct config *config, const char *config_path, const s
     if (sd_watchdog_enabled(0, &watchdog_us) > 0)
         s.watchdog_ms = MAX(watchdog_us / 1000, UINT64_C(1));
     holdings_init(&s.held, config);
+    IGNORE(readlink("/proc/self/exe", s.program, sizeof s.program - 1), "then a reload starts the running program");
     for (size_t i = 0; i < services_n; i++) {
         s.services[i].row = &services[i];
         s.ports[i] = (struct switch_port){ .name = services[i].name, .fd = -1 };
@@ -473,6 +553,10 @@ int supervisor_run(const struct config *config, const char *config_path, const s
         r = service_start(&s, 0);
     if (r == 0)
         supervisor_loop(&s);
+    if (s.held.fuse_fd >= 0 && fd_store_is_there() && (s.leaves_mount || s.has_failed || r < 0)) {
+        mount_leave(&s.held);
+        return EXIT_START_AGAIN;
+    }
     mount_close(&s.held);
     if (r == 0)
         log_info("stopped");

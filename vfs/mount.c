@@ -30,11 +30,12 @@
 #include "vfs/mountinfo.h"
 
 enum { MOUNTS_STACKED_MAX = 64, PROBE_MS = 1000, PROBE_DEAD = 1 };
+enum probed { MOUNT_ANSWERS, MOUNT_IS_DEAD, MOUNT_IS_SILENT };
 
 struct finding {
     const char *path;
     bool found;
-    char type[64];
+    char type[64], source[MOUNT_SOURCE_MAX];
 };
 
 /* The last mount of a path is the top one. */
@@ -46,6 +47,7 @@ static int mount_note(void *arg, const struct mounted *m)
         return 0;
     f->found = true;
     str_set(f->type, sizeof f->type, m->type);
+    str_set(f->source, sizeof f->source, m->source);
     return 0;
 }
 
@@ -59,7 +61,7 @@ NORETURN static void probe_main(const char *path)
 }
 
 /* In a process of its own, which can be killed when a living but stuck mount does not answer. */
-static bool mount_is_dead(const char *path)
+static enum probed mount_probe(const char *path)
 {
     int status = 0;
     int pid_fd = -1;
@@ -68,13 +70,33 @@ static bool mount_is_dead(const char *path)
     if (pid == 0)
         probe_main(path);
     if (pid < 0)
-        return false;
+        return MOUNT_IS_SILENT;
     pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd ended = { .fd = pid_fd, .events = POLLIN };
     if (pid_fd < 0 || poll(&ended, 1, PROBE_MS) != 1)
         kill(pid, SIGKILL);
     fd_close(&pid_fd);
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == PROBE_DEAD;
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return MOUNT_IS_SILENT;
+    return WEXITSTATUS(status) == PROBE_DEAD ? MOUNT_IS_DEAD : MOUNT_ANSWERS;
+}
+
+static bool mount_is_dead(const char *path)
+{
+    return mount_probe(path) == MOUNT_IS_DEAD;
+}
+
+bool mount_answers(const char *path)
+{
+    return mount_probe(path) == MOUNT_ANSWERS;
+}
+
+bool mount_is_ours(const char *path, const char *source)
+{
+    struct finding m = { .path = path };
+
+    return mounts_each(mount_note, &m) == 0 && m.found && strcmp(m.type, MOUNT_TYPE) == 0 &&
+           strcmp(m.source, source) == 0;
 }
 
 void mount_source(const char *state_dir, char ret[MOUNT_SOURCE_MAX])

@@ -12,6 +12,10 @@ enum { MOUNT_SOURCE_MAX = 4200 };
 /* mount_source - by what a daemon finds its own mounts again: the state directory, which one daemon uses at a time. */
 void mount_source(const char *state_dir, char ret[MOUNT_SOURCE_MAX]);
 
+/* mount_is_ours - the top mount at `path` has this source. mount_answers - a server answers for it, soon. */
+bool mount_is_ours(const char *path, const char *source);
+bool mount_answers(const char *path);
+
 /* mount_clean - takes away a dead mount that an earlier crash left at `path` (lazily), and nothing else. 0 if there is
  * none or it is gone; -EBUSY if something alive is mounted there (reterr_why names it). Makes the directory if it is
  * missing. */

@@ -78,6 +78,9 @@ class Tally:
             else:
                 self.config[section] = keys
         self.options = []  # of the command line
+        self.command = [TALLYD]
+        self.environment = {}
+        self.pass_fds = ()
         self.process = None
         self.session = requests.Session()
         self._token = None
@@ -89,10 +92,15 @@ class Tally:
         path.write_text(json.dumps(self.config, indent=1))
         self.log_at = self.log_path.stat().st_size if self.log_path.exists() else 0
         self._share_host_keys()
-        environment = dict(os.environ, TALLY_DEFAULT_ADMIN_USERNAME=ADMIN[0], TALLY_DEFAULT_ADMIN_PASSWORD=ADMIN[1])
+        environment = dict(os.environ, TALLY_DEFAULT_ADMIN_USERNAME=ADMIN[0], TALLY_DEFAULT_ADMIN_PASSWORD=ADMIN[1], **self.environment)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [TALLYD, "--config", str(path), *self.options], stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=environment
+                [*self.command, "--config", str(path), *self.options],
+                stderr=log,
+                stdout=log,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=self.pass_fds,
             )
         until(self._is_ready, START_S, "ready")
         for key in pathlib.Path(self.config["state_dir"]).glob("id_*"):
