@@ -11,6 +11,11 @@
 
 enum { LINKS_MAX = 40, LEFT_MAX = 8192, AGAIN_MAX = 64 };
 
+bool name_is_dot(const char *name)
+{
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
 struct walking {
     const struct dir_walk *w;
     int at;     /* owned */

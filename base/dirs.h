@@ -25,6 +25,9 @@ struct dir_walk {
     void *arg;
 };
 
+/* "." or "..". */
+bool name_is_dot(const char *name);
+
 /* dirs_open - the directory as an O_PATH descriptor, owned. -EINVAL: not absolute; -ENAMETOOLONG; -ELOOP: too many
  * symbolic links; -ENOTDIR: something else is there; what open(2), mkdir(2) and `look` say. */
 int dirs_open(const char *path, const struct dir_walk *w) MUST_CHECK;

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <string.h>
 
+#include "base/dirs.h"
 #include "ledger/inside.h"
 
 enum { MEET_TRIES = 16, DENTS_BYTES = 32768 };
@@ -192,19 +193,6 @@ int meet_dir(struct tree *t, slot_t dir, int dir_fd, const char *name, struct me
     return -ENOENT;
 }
 
-struct dent64 {
-    uint64_t ino;
-    int64_t off;
-    uint16_t bytes;
-    uint8_t type;
-    char name[];
-};
-
-static bool is_dots(const char *name)
-{
-    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
-}
-
 int entries_each(int fd, int (*fn)(void *arg, const struct entry *e), void *arg)
 {
     _Alignas(8) uint8_t buf[DENTS_BYTES];
@@ -215,13 +203,13 @@ int entries_each(int fd, int (*fn)(void *arg, const struct entry *e), void *arg)
         if (n <= 0)
             return n == -ENOENT ? 0 : (int)n; /* ENOENT: the directory was removed while it is open */
         for (ssize_t at = 0; at < n;) {
-            const struct dent64 *d = (const struct dent64 *)(const void *)(buf + at);
-            const struct entry e = { .name = d->name, .ino = d->ino, .type = d->type };
-            int r = is_dots(d->name) ? 0 : fn(arg, &e);
+            const struct dirent64 *d = (const struct dirent64 *)(const void *)(buf + at);
+            const struct entry e = { .name = d->d_name, .ino = d->d_ino, .type = d->d_type };
+            int r = name_is_dot(d->d_name) ? 0 : fn(arg, &e);
 
             if (r != 0)
                 return r;
-            at += d->bytes;
+            at += d->d_reclen;
         }
     }
 }

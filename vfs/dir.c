@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "base/dirs.h"
 #include "vfs/dir_lock.h"
 #include "vfs/journal.h"
 #include "vfs/notices.h"
@@ -90,11 +91,6 @@ static int dot_lookup(struct vfs *v, const struct node *dir, const char *name, s
     return node_get(v, name[1] == '.' ? parent_of(v, dir) : dir->id, ret);
 }
 
-static bool is_dot(const char *name)
-{
-    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
-}
-
 static int lookup_in(struct vfs *v, const struct node *dir, const char *name, struct node *ret, struct stat *ret_st)
 {
     struct point_seen point = { 0 };
@@ -102,7 +98,7 @@ static int lookup_in(struct vfs *v, const struct node *dir, const char *name, st
 
     if (dir->kind == NODE_IS_SYNTHETIC || dir->at.has_points)
         point = point_find(v, dir->id, name);
-    if (is_dot(name))
+    if (name_is_dot(name))
         r = dot_lookup(v, dir, name, ret);
     else if (dir->kind == NODE_IS_ROOT)
         r = root_lookup(v, name, ret);
@@ -130,7 +126,7 @@ int dir_lookup(struct vfs *v, uint64_t parent, const char *name, struct node *re
 int naming_open(struct naming *n, struct vfs *v, uint64_t parent, const char *name)
 {
     *n = (struct naming){ .v = v, .dir = NODE_EMPTY, .name = name };
-    if (name != NULL && (is_dot(name) || name[0] == '\0' || strchr(name, '/') != NULL))
+    if (name != NULL && (name_is_dot(name) || name[0] == '\0' || strchr(name, '/') != NULL))
         return -EINVAL;
     int r = node_get(v, parent, &n->dir);
     if (r == 0 && n->dir.kind != NODE_IS_REAL)

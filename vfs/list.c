@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <string.h>
 
+#include "base/dirs.h"
 #include "vfs/dir.h"
 #include "vfs/op.h"
 
@@ -98,19 +99,6 @@ static int list_points(struct listing *l, uint64_t from)
 
 /* ---- real directories ------------------------------------------------------------------------------------------- */
 
-struct dirent64_of { /* as getdents64(2) gives it */
-    uint64_t ino;
-    uint64_t off;
-    uint16_t len;
-    uint8_t type;
-    char name[];
-};
-
-static bool is_dot(const char *name)
-{
-    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
-}
-
 /* A folder hides a real entry of its name; a directory on the way is shown as what it is. */
 static bool is_covered(struct listing *l, const char *name)
 {
@@ -121,35 +109,35 @@ static bool is_covered(struct listing *l, const char *name)
 }
 
 /* The number that stat will show. An inode that the ledger does not know yet gets its record now. */
-static uint64_t ino_of(struct listing *l, const struct dirent64_of *d, dev_t dev)
+static uint64_t ino_of(struct listing *l, const struct dirent64 *d, dev_t dev)
 {
     CLEANUP(node_put) struct node n = NODE_EMPTY;
     struct record_view rec;
     struct stat st;
-    slot_t slot = record_find(l->c->vfs->ledger, dev, d->ino);
+    slot_t slot = record_find(l->c->vfs->ledger, dev, d->d_ino);
 
     if (slot != SLOT_NONE && record_view(l->c->vfs->ledger, slot, 0, &rec))
         return node_ino(node_id(0, rec.generation, slot));
-    return node_child(l->c->vfs, &l->dir, d->name, &n, &st) == 0 ? node_ino(n.id) : INO_UNKNOWN;
+    return node_child(l->c->vfs, &l->dir, d->d_name, &n, &st) == 0 ? node_ino(n.id) : INO_UNKNOWN;
 }
 
-static bool list_one(struct listing *l, const struct dirent64_of *d, dev_t dev)
+static bool list_one(struct listing *l, const struct dirent64 *d, dev_t dev)
 {
     CLEANUP(node_put) struct node n = NODE_EMPTY;
     struct stat st;
 
-    if (is_covered(l, d->name))
+    if (is_covered(l, d->d_name))
         return true;
-    if (is_dot(d->name)) {
+    if (name_is_dot(d->d_name)) {
         struct fuse_entry_param dot = entry_bare(node_ino(l->dir.id), DT_DIR);
-        return listing_add(l, d->name, &dot, d->off);
+        return listing_add(l, d->d_name, &dot, (uint64_t)d->d_off);
     }
-    if (l->plus && node_child(l->c->vfs, &l->dir, d->name, &n, &st) == 0) {
+    if (l->plus && node_child(l->c->vfs, &l->dir, d->d_name, &n, &st) == 0) {
         stat_of_node(&n, &st);
-        return listing_add_node(l, d->name, &n, &st, d->off);
+        return listing_add_node(l, d->d_name, &n, &st, (uint64_t)d->d_off);
     }
-    struct fuse_entry_param bare = entry_bare(ino_of(l, d, dev), d->type);
-    return listing_add(l, d->name, &bare, d->off);
+    struct fuse_entry_param bare = entry_bare(ino_of(l, d, dev), d->d_type);
+    return listing_add(l, d->d_name, &bare, (uint64_t)d->d_off);
 }
 
 enum { DIRENTS_ROOM = 32768 };
@@ -165,10 +153,10 @@ static int list_entries(struct listing *l, int fd, dev_t dev)
         if (n <= 0)
             return n < 0 ? (int)n : 1;
         for (ssize_t at = 0; at < n;) {
-            const struct dirent64_of *d = (const struct dirent64_of *)(const void *)(got + at);
+            const struct dirent64 *d = (const struct dirent64 *)(const void *)(got + at);
             if (!list_one(l, d, dev))
                 return 0;
-            at += d->len;
+            at += d->d_reclen;
         }
     }
 }
