@@ -39,6 +39,7 @@ int homes_new(struct vfs *v, struct homes **ret)
     mutex_init(&h->claiming, RANK_HOMES);
     pthread_cond_init(&h->claimed, NULL);
     mutex_init(&h->folders, RANK_CONNECTIONS);
+    mutex_init(&h->resuming, RANK_NONE);
     rwlock_init(&h->lock, RANK_HOMES);
     *ret = h;
     return 0;
@@ -57,6 +58,7 @@ void homes_free(struct homes *h)
     mutex_done(&h->claiming);
     pthread_cond_destroy(&h->claimed);
     mutex_done(&h->folders);
+    mutex_done(&h->resuming);
     rwlock_done(&h->lock);
     free(h);
 }
@@ -179,6 +181,7 @@ struct home *home_put(struct homes *h, struct home *new_home)
 
     rwlock_lock(&h->lock);
     struct home *old = home_unlink(h, new_home->username);
+    new_home->is_settled = (old != NULL && old->is_settled) || new_home->branches_n == 1 || !h->resumes;
     new_home->next = h->by_name[bucket];
     h->by_name[bucket] = new_home;
     new_home->next_by_id = h->by_id[id_bucket(new_home->id)];

@@ -31,8 +31,14 @@ void place_done(struct place *p);
 int homes_new(struct vfs *v, struct homes **ret) MUST_CHECK;
 void homes_free(struct homes *h);
 
-/* homes_resume - activates what the state says was active; the kernel may hold node ids in them. */
-void homes_resume(struct vfs *v);
+/* homes_resume_begin - from now on node_resume() is to be asked before each request; homes_resume - activates what the
+ * state says was active, for the kernel may hold node ids in it, and ends that. */
+void homes_resume_begin(struct vfs *v);
+void homes_resume(struct vfs *v, const _Atomic bool *stop);
+
+/* homes_resuming, node_resume - if so: the home that a node id is in is activated, and who shares its folders. */
+bool homes_resuming(const struct vfs *v);
+void node_resume(struct vfs *v, uint64_t node);
 
 /* homes_verify - activates all users and folders that the ledger has a domain for, so that their trees are watched and
  * NFS handles of earlier mounts are good; what was never counted is counted then. With `resume` all others are counted

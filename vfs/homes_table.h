@@ -41,6 +41,7 @@ struct home {
     char *username;
     int64_t id;
     struct domain *domain;
+    bool is_settled;         /* after a crash: whoever else sees its folders is active, too (homes_resume.c) */
     struct branch *branches; /* [0] is the home itself */
     size_t branches_n;
     struct point *points;
@@ -60,8 +61,10 @@ struct homes {
     struct mutex claiming; /* RANK_HOMES: the list */
     pthread_cond_t claimed;
     struct home_claim *claims;
-    struct mutex folders; /* RANK_CONNECTIONS */
-    struct rwlock lock;   /* RANK_HOMES: the tables */
+    struct mutex folders;  /* RANK_CONNECTIONS */
+    struct mutex resuming; /* RANK_NONE: homes with folders are activated again */
+    _Atomic bool resumes;  /* not all homes that the kernel may know are active yet */
+    struct rwlock lock;    /* RANK_HOMES: the tables */
     struct home *by_name[HOME_BUCKETS];
     struct home *by_id[HOME_BUCKETS];
     struct branch *by_tree[HOME_BUCKETS];

@@ -140,6 +140,29 @@ void state_view_forget(struct state *s, int64_t folder_id, int64_t user_id)
         e->folder_id = STATE_GONE;
 }
 
+int64_t state_viewer(struct state *s, int64_t folder_id, uint32_t view)
+{
+    size_t i = place_of(folder_id, STATE_VIEWS);
+
+    for (size_t n = 0; n < STATE_VIEWS && s->views[i].folder_id != 0; n++, i = (i + 1) & (STATE_VIEWS - 1))
+        if (s->views[i].folder_id == folder_id && s->views[i].view == view)
+            return s->views[i].user_id;
+    return 0;
+}
+
+size_t state_viewers(struct state *s, int64_t folder_id, int64_t *ret_users, size_t room)
+{
+    size_t i = place_of(folder_id, STATE_VIEWS);
+    size_t found = 0;
+
+    for (size_t n = 0; n < STATE_VIEWS && s->views[i].folder_id != 0 && found < room; n++) {
+        if (s->views[i].folder_id == folder_id)
+            ret_users[found++] = s->views[i].user_id;
+        i = (i + 1) & (STATE_VIEWS - 1);
+    }
+    return found;
+}
+
 int state_dir_number(struct state *s, int64_t user_id, const char *path, uint32_t *ret)
 {
     size_t free_at = STATE_DIRS, i = place_of(user_id, STATE_DIRS);

@@ -102,8 +102,11 @@ void state_raise(_Atomic uint32_t *end, uint32_t least);
 int state_home_add(struct state *s, int64_t user_id);
 void state_home_remove(struct state *s, int64_t user_id);
 
-/* state_view_number - the number of a user's view of a folder: the old one or a new one. -ENOSPC. */
+/* state_view_number - the number of a user's view of a folder: the old one or a new one. -ENOSPC. state_viewers - the
+ * users who have one, at most `room`; how many. state_viewer - the user who has this number; 0. */
 int state_view_number(struct state *s, int64_t folder_id, int64_t user_id, uint32_t *ret) MUST_CHECK;
+size_t state_viewers(struct state *s, int64_t folder_id, int64_t *ret_users, size_t room);
+int64_t state_viewer(struct state *s, int64_t folder_id, uint32_t view);
 void state_view_forget(struct state *s, int64_t folder_id, int64_t user_id);
 
 /* state_dir_number - the place of a synthetic directory: the old one or a new one. -ENOSPC, -ENAMETOOLONG. */

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "vfs/call.h"
+#include "vfs/homes.h"
 #include "vfs/op.h"
 
 enum {
@@ -189,6 +190,8 @@ static void request_run(struct worker *w, size_t len)
     struct fuse_buf buf = { .mem = w->request, .size = len };
 
     w->unique = in->unique;
+    if (homes_resuming(w->transport->vfs) && in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET)
+        node_resume(w->transport->vfs, in->nodeid);
     if (is_slow(in))
         transport_slow();
     if (in->opcode == FUSE_WRITE)

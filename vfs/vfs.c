@@ -1,8 +1,8 @@
 /* The service: its parts are made from the inside out and end in the reverse order.
  *
  * At the start, in this order, because each needs the one before: the state (what an earlier incarnation left), the
- * session (INIT), the open table (the ledger learns what is open before it repairs anything), the homes that were
- * active (node ids in flight resolve again), then requests. */
+ * session (INIT), the open table (the ledger learns what is open before it repairs anything), then requests: each
+ * activates the home that it is about, if that was active before (homes_resume.c). */
 #include "vfs/vfs.h"
 
 #include <poll.h>
@@ -85,7 +85,7 @@ static int session_begin(struct vfs *v, const struct vfs_options *o)
         return r;
     files_resume(v);
     if (o->resume)
-        homes_resume(v);
+        homes_resume_begin(v);
     orphans_settle(v->ledger);
     return transport_start(v->transport, o->resume, o->threads);
 }
@@ -162,6 +162,8 @@ void vfs_folder_changed(struct vfs *v, const char *name, int64_t id)
 
 void vfs_verify(struct vfs *v, bool resume, const _Atomic bool *stop)
 {
+    if (resume)
+        homes_resume(v, stop);
     homes_cover(v, stop);
     v->has_covered = true;
     homes_verify(v, resume, stop);
