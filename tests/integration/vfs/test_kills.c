@@ -78,7 +78,7 @@ static int bytes_round(int dir)
     if (fd < 0)
         return 11;
     for (int i = 0; i < 4; i++)
-        if (T(write(fd, "0123456789" + i, 5)) != 5)
+        if (T(write(fd, &"0123456789"[i], 5)) != 5)
             return 12;
     if (T(pread(fd, buf, sizeof buf, 0)) != 20 || memcmp(buf, "01234123452345634567", 20) != 0)
         return 13; /* a record that was written twice makes it longer */
