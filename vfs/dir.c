@@ -394,7 +394,7 @@ static int remove_locked(struct call *c, struct naming *n)
         name_lost(c->vfs, &child);
     record_unlock(c->vfs->ledger, child.slot);
     if (child.is_pinned)
-        pin_add(c->vfs, &child);
+        pin_add(c->vfs, &child, (uint64_t)st.st_size);
     return r;
 }
 

@@ -164,7 +164,7 @@ static int move_locked(struct call *c, struct moving *m)
     r = move_records_locked(c, m);
     record_unlock_many(l, &slots[2], 2);
     if (m->target.is_pinned)
-        pin_add(c->vfs, &m->target);
+        pin_add(c->vfs, &m->target, (uint64_t)m->target_st.st_size);
     return r;
 }
 

@@ -123,13 +123,12 @@ static void pins_age(struct vfs *v)
         set_age(v, &v->pins->sets[(hand + i) % SETS], now_ms() - OLD_MS);
 }
 
-void pin_add(struct vfs *v, struct node *n)
+void pin_add(struct vfs *v, struct node *n, uint64_t size)
 {
     struct pin_set *s = set_of(v, n->slot);
     struct pin new = { .slot = n->slot, .generation = n->rec.generation, .ref = n->ref, .rec = n->rec };
-    struct stat st;
 
-    new.is_big = sys->fstatat(n->fd, "", &st, AT_EMPTY_PATH) == 0 && st.st_size > BIG_FILE;
+    new.is_big = size > BIG_FILE;
     n->ref = FD_REF_NONE;
     n->fd = -1;
     new.since_ms = now_ms();

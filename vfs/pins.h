@@ -22,7 +22,8 @@ void pins_free(struct pins *p);
  * gone, so what it was is kept here. *ret has no place yet. */
 bool pin_find(struct vfs *v, slot_t slot, uint32_t generation, struct node *ret);
 
-/* pin_add - of a node whose record was pinned (record_pin_locked); takes its descriptor's reference over. */
-void pin_add(struct vfs *v, struct node *n);
+/* pin_add - of a node whose record was pinned (record_pin_locked); takes its descriptor's reference over. `size`: what
+ * its last close will truncate. */
+void pin_add(struct vfs *v, struct node *n, uint64_t size);
 /* pin_forget - the kernel has dropped the inode: nothing, if it has no pin. */
 void pin_forget(struct vfs *v, slot_t slot, uint32_t generation);

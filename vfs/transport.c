@@ -24,6 +24,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +61,7 @@ struct transport {
     int ended_fd;    /* eventfd: readable when the last thread is gone */
     struct mutex lead;
     _Atomic bool stop;
+    _Atomic uint64_t suspect_until_ns;     /* a write took long: look why */
     _Atomic uint64_t writes_wait_until_ns; /* relaxed: a hint */
     _Atomic unsigned running;
     _Atomic int error;
@@ -157,6 +159,16 @@ static bool writes_wait(const struct transport *t)
     return sys->now_ns() < atomic_load_explicit(&t->writes_wait_until_ns, memory_order_relaxed);
 }
 
+/* How often this thread gave its processor away. One that was taken away (others have work, too) is not counted: that
+ * write did not wait for the disk. */
+static long thread_waits(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_THREAD, &u) < 0 ? 0 : u.ru_nvcsw;
+}
+
+/* The first write that takes long makes the next ones suspect: only then is it asked why. */
 static void write_run(struct worker *w, const struct fuse_buf *buf)
 {
     struct transport *t = w->transport;
@@ -164,10 +176,15 @@ static void write_run(struct worker *w, const struct fuse_buf *buf)
 
     if (writes_wait(t))
         transport_slow();
+    bool is_suspect = since_ns < atomic_load_explicit(&t->suspect_until_ns, memory_order_relaxed);
+    long waits = is_suspect ? thread_waits() : 0;
     fuse_session_process_buf(t->session, buf);
     uint64_t now_ns = sys->now_ns();
-    if (now_ns - since_ns > WRITE_WAITED_NS)
+    if (now_ns - since_ns <= WRITE_WAITED_NS)
+        return;
+    if (is_suspect && thread_waits() != waits)
         atomic_store_explicit(&t->writes_wait_until_ns, now_ns + WRITES_WAIT_NS, memory_order_relaxed);
+    atomic_store_explicit(&t->suspect_until_ns, now_ns + WRITES_WAIT_NS, memory_order_relaxed);
 }
 
 /* 1: a request is in the buffer; 0: try again; -ENODEV: the session is over. */

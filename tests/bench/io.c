@@ -124,6 +124,59 @@ static double small_files(void)
     return FILES / took;
 }
 
+/* A source tree as tar leaves it: directories, small files, modes and times. */
+static double untar(void)
+{
+    struct timespec ts[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+    char name[64];
+    int top = open(dir, O_RDONLY | O_DIRECTORY);
+    double start = now();
+
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "bench-u-%d", i / 50);
+        if (i % 50 == 0 && mkdirat(top, name, 0755) < 0)
+            die("mkdir");
+        snprintf(name, sizeof name, "bench-u-%d/%d", i / 50, i);
+        int fd = openat(top, name, O_CREAT | O_EXCL | O_WRONLY, 0600);
+        if (fd < 0 || write(fd, block, 2000) != 2000 || futimens(fd, ts) < 0 || fchmod(fd, 0644) < 0)
+            die("a file");
+        close(fd);
+    }
+    double took = now() - start;
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "bench-u-%d/%d", i / 50, i);
+        unlinkat(top, name, 0);
+    }
+    for (int i = 0; i < FILES; i += 50) {
+        snprintf(name, sizeof name, "bench-u-%d", i / 50);
+        unlinkat(top, name, AT_REMOVEDIR);
+    }
+    close(top);
+    return FILES / took;
+}
+
+/* Every page of a map. */
+static double read_mapped(void)
+{
+    int fd = open_file(path("m", 0), O_CREAT | O_TRUNC | O_RDWR);
+    volatile char sum = 0;
+
+    fill(fd, FILE_BYTES, 1 << 20);
+    close(fd);
+    fd = open_file(path("m", 0), O_RDONLY);
+    double start = now();
+    const char *m = mmap(NULL, FILE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+    if (m == MAP_FAILED)
+        die("mmap");
+    for (size_t i = 0; i < FILE_BYTES; i += 4096)
+        sum ^= m[i];
+    double took = now() - start;
+    munmap((void *)m, FILE_BYTES);
+    close(fd);
+    unlink(path("m", 0));
+    return FILE_BYTES / 1e6 / took;
+}
+
 static double stat_files(void)
 {
     struct stat st;
@@ -163,6 +216,10 @@ static double run(const char *w)
         return small_files();
     if (strcmp(w, "stat") == 0)
         return stat_files();
+    if (strcmp(w, "untar") == 0)
+        return untar();
+    if (strcmp(w, "read-mmap") == 0)
+        return read_mapped();
     errno = EINVAL;
     die(w);
     return 0;
