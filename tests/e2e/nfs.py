@@ -196,6 +196,16 @@ class NfsServer:
             raise RuntimeError(f"nfs_client ended with {done.returncode}: {said}")
         raise NfsError(errno_in(said), said)
 
+    def hold(self, remote):
+        """A client that writes a byte, commits and holds a lock on the file until its standard input is closed."""
+        command = [self.client, str(self.port), PSEUDO, "hold", remote]
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        said = holder.stdout.readline()
+        if said == "held\n":
+            return holder
+        said = holder.communicate()[1]
+        raise NfsError(errno_in(said), said)
+
     def put(self, local, remote):
         self.command("put", local, remote)
 

@@ -7,6 +7,8 @@
  *   nfs_client PORT EXPORT rm|rmdir|mkdir REMOTE
  *   nfs_client PORT EXPORT mv|ln FROM TO
  *   nfs_client PORT EXPORT stat REMOTE             prints size and number of links
+ *   nfs_client PORT EXPORT hold REMOTE             writes a byte, commits, locks the file, says "held", waits for the
+ *                                                  end of stdin, unlocks
  *
  * The server is on 127.0.0.1. REMOTE is a path below the export (pseudo path) EXPORT. Exit status 0; 1 with one line
  * "nfs_client: WHAT: ERRNO-NAME: text of libnfs" on stderr; 2 for wrong usage. A process a command, so that nothing is
@@ -25,7 +27,7 @@
 #include "base/defs.h"
 #include "base/str.h"
 
-enum { PIECE_BYTES = 3072, TIMEOUT_MS = 20000 };
+enum { PIECE_BYTES = 3072, TIMEOUT_MS = 20000, LOCKED_BYTES = 1 << 30 };
 
 typedef int command_fn(struct nfs_context *nfs, const char *a, const char *b);
 
@@ -168,6 +170,38 @@ static int command_mkdir(struct nfs_context *nfs, const char *remote, const char
     return nfs_mkdir(nfs, remote);
 }
 
+static int held_await(struct nfs_context *nfs, struct nfsfh *file)
+{
+    char c;
+
+    printf("held\n");
+    fflush(stdout);
+    while (read(STDIN_FILENO, &c, 1) > 0)
+        ;
+    return nfs_lockf(nfs, file, NFS4_F_ULOCK, LOCKED_BYTES);
+}
+
+static int command_hold(struct nfs_context *nfs, const char *remote, const char *unused)
+{
+    struct nfsfh *file = NULL;
+    char byte = 'h';
+    int r = nfs_open(nfs, remote, O_RDWR, &file);
+
+    (void)unused;
+    if (r < 0)
+        return r;
+    r = nfs_pwrite(nfs, file, 0, 1, &byte);
+    if (r >= 0)
+        r = nfs_fsync(nfs, file);
+    if (r >= 0)
+        r = nfs_lockf(nfs, file, NFS4_F_TLOCK, LOCKED_BYTES);
+    if (r < 0)
+        return r;
+    r = held_await(nfs, file);
+    IGNORE(nfs_close(nfs, file), "libnfs 4.0 counts wrong after a lock: NFS4ERR_BAD_SEQID");
+    return r;
+}
+
 static const struct command {
     const char *name;
     int args;
@@ -176,7 +210,7 @@ static const struct command {
     { "put", 2, command_put },   { "append", 2, command_append }, { "get", 2, command_get },
     { "mv", 2, nfs_rename },     { "ln", 2, nfs_link },           { "truncate", 2, command_truncate },
     { "rm", 1, command_rm },     { "rmdir", 1, command_rmdir },   { "mkdir", 1, command_mkdir },
-    { "stat", 1, command_stat },
+    { "stat", 1, command_stat }, { "hold", 1, command_hold },
 };
 
 static const struct command *command_find(const char *name, int args)
