@@ -297,14 +297,23 @@ static void server_start(struct vfs_bed *b, struct server *s, bool resume)
     must("vfs", vfs_start(&o, &s->vfs));
 }
 
+static int fd_compare(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
 /* The test's own open files are not the server's: it would keep them from being released. */
 static void descriptors_inherit(const struct vfs_bed *b, int talk)
 {
     const struct rlimit limit = { b->max_descriptors, b->max_descriptors };
+    int kept[] = { STDERR_FILENO, b->fuse_fd, b->state_fd, b->notify_fd, talk };
 
-    for (int fd = 3; fd < (int)sysconf(_SC_OPEN_MAX); fd++)
-        if (fd != b->fuse_fd && fd != b->state_fd && fd != b->notify_fd && fd != talk)
-            close(fd);
+    qsort(kept, ARRAY_SIZE(kept), sizeof kept[0], fd_compare);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        unsigned last = i + 1 < ARRAY_SIZE(kept) ? (unsigned)kept[i + 1] - 1 : ~0U;
+        if ((unsigned)kept[i] + 1 <= last)
+            close_range((unsigned)kept[i] + 1, last, 0);
+    }
     must("RLIMIT_NOFILE", b->max_descriptors != 0 && setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0);
 }
 
