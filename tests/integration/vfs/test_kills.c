@@ -179,9 +179,11 @@ static void clients_go_on(void)
 /* How long the slowest call took that was under way when the server died, for each kill. */
 static void times_tell(const char *what, uint64_t *us, int n)
 {
+    int middle = n / 2, most = n * 9 / 10;
+
     qsort(us, (size_t)n, sizeof *us, compare);
     print_message("%s: %d kills, %llu calls; slowest call of each: median %.1f ms, 90%% %.1f ms, worst %.1f ms\n", what,
-                  n, (unsigned long long)watch->calls, (double)us[n / 2] / 1e3, (double)us[n * 9 / 10] / 1e3,
+                  n, (unsigned long long)watch->calls, (double)us[middle] / 1e3, (double)us[most] / 1e3,
                   (double)us[n - 1] / 1e3);
 }
 
