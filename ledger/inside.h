@@ -92,6 +92,7 @@ struct inodes_header {
     uint64_t checksum; /* of the members above */
     struct filesystem filesystems[FILESYSTEMS_MAX];
     struct intent intents[INTENTS_MAX];
+    _Atomic uint64_t bytes; /* that the file had when it last grew; 0: not known. A shorter one was cut */
 } __attribute__((aligned(4096)));
 
 /* A domain in a tree's charge set. Id and kind are compared when it is read: an index may have another domain by
@@ -120,6 +121,7 @@ struct trees_header {
     uint32_t slot_bytes;
     uint8_t instance[16];
     uint64_t checksum;
+    _Atomic uint64_t bytes; /* as in inodes_header */
 } __attribute__((aligned(4096)));
 
 /* ---- domains ----------------------------------------------------------------------------------------------------- */
@@ -534,6 +536,7 @@ struct ledger {
     _Atomic bool closing;
 
     struct map domains_map, trees_map, inodes_map;
+    uint64_t trees_found, inodes_found; /* their bytes when they were opened */
     struct usage_header *usage;
     struct inodes_header *inodes;
     struct record *records;

@@ -85,11 +85,19 @@ static bool maps_are_newer(const struct ledger *l)
            (memcmp(l->usage->magic, USAGE_MAGIC, sizeof l->usage->magic) == 0 && l->usage->version > USAGE_VERSION);
 }
 
+/* None was cut since it last grew. */
+static bool maps_are_whole(const struct ledger *l)
+{
+    const struct trees_header *t = (const struct trees_header *)(const void *)l->trees_map.base;
+
+    return atomic_load(&l->inodes->bytes) <= l->inodes_found && atomic_load(&t->bytes) <= l->trees_found;
+}
+
 static bool maps_are_sound(const struct ledger *l)
 {
     bool believed = atomic_load(&l->usage->clean_stop) == 1 || strcmp(l->usage->boot_id, l->boot_id) == 0;
 
-    return usage_is_sound(l) && believed &&
+    return usage_is_sound(l) && believed && maps_are_whole(l) &&
            header_is_sound(l, header_of(&l->inodes_map), inodes_magic, sizeof(struct record)) &&
            header_is_sound(l, header_of(&l->trees_map), trees_magic, sizeof(struct tree_slot));
 }
@@ -125,6 +133,8 @@ static int maps_open(struct ledger *l)
         r = map_open(&l->trees_map, l->dir, "trees.map", TREES_BYTES_MAX);
     if (r == 0)
         r = map_open(&l->inodes_map, l->dir, "inodes.map", INODES_BYTES_MAX);
+    l->trees_found = l->trees_map.bytes;
+    l->inodes_found = l->inodes_map.bytes;
     if (r == 0)
         r = map_grow(&l->domains_map, sizeof(struct usage_header));
     if (r == 0)
@@ -207,6 +217,8 @@ static int load(struct ledger *l)
         r = records_load(l);
     if (r < 0)
         return r;
+    atomic_store(&l->inodes->bytes, l->inodes_map.bytes);
+    ((struct trees_header *)(void *)l->trees_map.base)->bytes = l->trees_map.bytes;
     for (uint32_t i = 0; (l->o.unwatched || l->o.track == TRACK_NONE) && i < l->n_trees; i++)
         if (l->trees[i])
             tree_uncount(l->trees[i]);

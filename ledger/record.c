@@ -56,6 +56,7 @@ static int slab_grow_locked(struct ledger *l)
     for (uint64_t slot = MAX(n, 1U); slot < now; slot++)
         free_push_locked(l, (slot_t)slot);
     atomic_store_explicit(&l->n_records, (uint32_t)now, memory_order_release);
+    atomic_store_explicit(&l->inodes->bytes, l->inodes_map.bytes, memory_order_relaxed);
     return 0;
 }
 

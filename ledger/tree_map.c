@@ -37,6 +37,7 @@ static int slot_take_locked(struct ledger *l, uint32_t *ret)
     int r = map_grow(&l->trees_map, sizeof(struct trees_header) + ((uint64_t)i + 1) * sizeof(struct tree_slot));
     if (r < 0)
         return r;
+    ((struct trees_header *)(void *)l->trees_map.base)->bytes = l->trees_map.bytes;
     memset(tree_slot_at(l, i), 0, sizeof(struct tree_slot));
     STORE(tree_slot_at(l, i)->used, TREE_TAKEN);
     l->slot_hint = i + 1;

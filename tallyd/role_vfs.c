@@ -261,6 +261,9 @@ static int open_ledger(struct vfs_role *v)
                                 .recounts_idle = c->ledger.recounts_idle };
     int r = ledger_open(&o, &v->ledger);
 
+    if (r == -EPROTO)
+        return log_fail(r, "the ledger in %s was made by a newer version of Tally: use that one, or another state_dir",
+                        c->state_dir);
     return r < 0 ? log_fail(r, "cannot open the ledger in %s", c->state_dir) : 0;
 }
 

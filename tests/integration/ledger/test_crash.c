@@ -250,6 +250,16 @@ static const struct {
     { "instance", "printf X | dd of=../state/trees.map bs=1 seek=18 conv=notrunc status=none" },
     { "instance of domains", "printf X | dd of=../state/domains.map bs=1 seek=58 conv=notrunc status=none" },
     { "checksum", "printf XXXX | dd of=../state/inodes.map bs=1 seek=33 conv=notrunc status=none" },
+    { "half of inodes.map", "truncate -s 524288 ../state/inodes.map" },
+    { "an inodes.map with a header and no more", "truncate -s 69632 ../state/inodes.map" },
+    { "half of trees.map", "truncate -s 4352 ../state/trees.map" },
+    { "half of domains.map", "truncate -s 4100 ../state/domains.map" },
+    { "magic of trees", "printf X | dd of=../state/trees.map bs=1 seek=0 conv=notrunc status=none" },
+    { "checksum of trees", "printf XXXX | dd of=../state/trees.map bs=1 seek=33 conv=notrunc status=none" },
+    { "magic of domains", "printf X | dd of=../state/domains.map bs=1 seek=0 conv=notrunc status=none" },
+    { "noise over the trees",
+      "dd if=/dev/urandom of=../state/trees.map bs=1k seek=0 count=8 conv=notrunc status=none" },
+    { "noise over domains", "dd if=/dev/urandom of=../state/domains.map bs=1k count=4 conv=notrunc status=none" },
     { "slot size", "printf Y | dd of=../state/inodes.map bs=1 seek=12 conv=notrunc status=none" },
 };
 
@@ -296,6 +306,27 @@ static void damaged_records_do_no_harm(void **state)
         recount_wait(b->l);
         assert_home(b, 0, "healed");
     }
+}
+
+static void a_map_of_a_newer_version_is_refused(void **state)
+{
+    static const char *const maps[] = { "inodes", "trees", "domains" };
+    struct bed *b = *state;
+    struct ledger *l;
+    char command[256];
+
+    bed_close(b);
+    for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+        snprintf(command, sizeof command,
+                 "cp ../state/%s.map kept; printf '\\011' | dd of=../state/%s.map bs=1 seek=8 conv=notrunc status=none",
+                 maps[i], maps[i]);
+        bed_sh(b, command);
+        assert_int_equal(bed_try_open(b, &l), -EPROTO);
+        snprintf(command, sizeof command, "cp kept ../state/%s.map", maps[i]);
+        bed_sh(b, command);
+    }
+    bed_open(b);
+    assert_int_equal(ledger_started(b->l), LEDGER_CLEAN);
 }
 
 static void two_ledgers_never_have_one_directory_and_newer_files_are_refused(void **state)
@@ -362,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(while_it_is_counted_the_number_never_doubles, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_map_is_made_anew_and_everything_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_do_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_map_of_a_newer_version_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(two_ledgers_never_have_one_directory_and_newer_files_are_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_idle_domain_becomes_clean_and_the_next_change_marks_it_again, setup,
