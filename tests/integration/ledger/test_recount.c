@@ -245,6 +245,29 @@ static void with_one_at_a_time_the_second_waits_and_can_be_cancelled_waiting(voi
     recount_wait(b->l);
 }
 
+/* Both directories are being listed, or one is and the other will be: what changes places is in no listing of both. */
+static void a_directory_that_is_renamed_past_the_walk_is_not_missed(void **state)
+{
+    struct bed *b = *state;
+
+    bed_close(b);
+    b->recount_rate = 100;
+    bed_open(b);
+    bed_sh(b, "mkdir -p h0/x/s h0/y/s; for i in $(seq 40); do echo >h0/x/f$i; echo >h0/y/f$i; done;"
+              "echo 12345 >h0/x/s/in; echo 1234567 >h0/y/s/in");
+    assert_int_equal(look_dir(b->trees[0], tree_root(b->trees[0])), 0);
+    assert_home(b, 0, "known");
+    assert_int_equal(recount_start(b->users[0], false), 0);
+    await_progress(b, 0, 1);
+    assert_int_equal(bed_rename(b, 0, "x/s", 0, "y/of-x"), 0);
+    assert_int_equal(bed_rename(b, 0, "y/s", 0, "x/of-y"), 0);
+    assert_int_equal(bed_mkdir(b, 0, "x/new"), 0);
+    assert_int_equal(bed_rename(b, 0, "y/of-x", 0, "x/new/deep"), 0);
+    recount_wait(b->l);
+    assert_home(b, 0, "renamed meanwhile");
+    assert_int_equal(atomic_load(&scan_of(b, 0)->drift_files), 0);
+}
+
 static void two_domains_of_one_tree_are_recounted_at_once(void **state)
 {
     struct bed *b = *state;
@@ -363,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_recounts_run_at_once_with_progress_and_are_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(with_one_at_a_time_the_second_waits_and_can_be_cancelled_waiting, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_directory_that_is_renamed_past_the_walk_is_not_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(two_domains_of_one_tree_are_recounted_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(an_adjustment_during_the_first_count_is_taken_and_goes_with_its_end, setup,
                                         teardown),
