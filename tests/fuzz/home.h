@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "sftp/account.h"
 
-enum { FUZZ_FILE_MAX = 1 << 20, FUZZ_DEPTH_MAX = 64 };
+enum { FUZZ_FILE_MAX = 1 << 20, FUZZ_DEPTH_MAX = 256 };
 
 struct fuzz_home {
     char base[64];
