@@ -71,7 +71,8 @@ struct common_config {
     struct actions_config actions;
     uint32_t max_total_connections;
     uint32_t max_per_host_connections;
-    uint32_t proxy_protocol; /* 0 off, 1 on, 2 required */
+    char *post_connect_hook, *post_disconnect_hook; /* programs or URLs */
+    uint32_t proxy_protocol;                        /* 0 off, 1 on, 2 required */
     struct strings proxy_allowed;
     struct defender_config defender;
     struct objects rate_limiters; /* struct rate_limiter_config */
@@ -124,6 +125,8 @@ struct provider_config {
     uint32_t track_quota;      /* 0, 1, 2 */
     bool create_default_admin;
     struct password_hashing password_hashing;
+    char *check_password_hook, *post_login_hook; /* programs or URLs */
+    uint32_t check_password_scope, post_login_scope;
 };
 
 struct telemetry_config {

@@ -134,6 +134,12 @@ static const struct field common_keys[] = {
           .help = "open connections at most; 0: no limit"),
     F_U32(struct common_config, max_per_host_connections, .max = 65535, .fallback = "20", .applies = AT_RELOAD,
           .help = "open connections one address may hold; 0: no limit"),
+    F_STRING(struct common_config, post_connect_hook, .max = 4095, .valid = hook_is_valid,
+             .valid_text = "must be an absolute path or an http(s) URL",
+             .help = "program or URL that is asked for each SFTP connection before its first byte; empty: none"),
+    F_STRING(struct common_config, post_disconnect_hook, .max = 4095, .valid = hook_is_valid,
+             .valid_text = "must be an absolute path or an http(s) URL",
+             .help = "program or URL that is told of each SFTP connection that has ended; empty: none"),
     F_U32(struct common_config, proxy_protocol, .max = 2, .fallback = "0", .applies = AT_RELOAD,
           .help = "SFTP: 0: no PROXY header is looked for; 1: proxies of proxy_allowed may send one; 2: they must, and "
                   "nobody else may connect"),
@@ -261,6 +267,16 @@ static const struct field provider_keys[] = {
     F_BOOL(struct provider_config, create_default_admin, .fallback = "false",
            .help = "make the first administrator from TALLY_DEFAULT_ADMIN_USERNAME and TALLY_DEFAULT_ADMIN_PASSWORD"),
     F_OBJECT(struct provider_config, password_hashing, &hashing_schema),
+    F_STRING(struct provider_config, check_password_hook, .max = 4095, .valid = hook_is_valid,
+             .valid_text = "must be an absolute path or an http(s) URL",
+             .help = "program or URL that is asked whether a password is right; empty: none"),
+    F_U32(struct provider_config, check_password_scope, .max = 7, .fallback = "0",
+          .help = "for which protocols: 1 SSH (2 and 4, FTP and DAV, are not served); 0: all"),
+    F_STRING(struct provider_config, post_login_hook, .max = 4095, .valid = hook_is_valid,
+             .valid_text = "must be an absolute path or an http(s) URL",
+             .help = "program or URL that is told of logins by SFTP; empty: none"),
+    F_U32(struct provider_config, post_login_scope, .max = 2, .fallback = "0",
+          .help = "0: of all, 1: of failed ones, 2: of successful ones"),
 };
 static const struct schema provider_schema = SCHEMA("data_provider", struct provider_config, provider_keys);
 

@@ -3,7 +3,9 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,11 +14,12 @@ enum { TAIL_RESERVE = 8 }; /* closing quote, brace, newline */
 static struct {
     char sender[32];
     enum log_level lowest;
-    bool plain;
+    bool plain, journal; /* stderr is a terminal; systemd's journal */
     void (*write_line)(const char *line, size_t len);
 } sink = { .sender = "tallyd", .lowest = LOG_INFO };
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
+static const char *const priorities[] = { "<7>", "<6>", "<4>", "<3>" }; /* sd-daemon(3) */
 
 struct line {
     char s[LOG_LINE_MAX];
@@ -137,6 +140,8 @@ static void line_write(enum log_level level, const char *sender, const struct lo
     if (level < sink.lowest)
         return;
     l.len = 0;
+    if (sink.journal)
+        line_add(&l, priorities[level], strlen(priorities[level]));
     if (sink.plain)
         line_build_plain(&l, level, sender, fields, message);
     else
@@ -147,11 +152,25 @@ static void line_write(enum log_level level, const char *sender, const struct lo
         IGNORE(write(STDERR_FILENO, l.s, l.len), "there is nowhere to report that the log is gone");
 }
 
+/* systemd names the device and inode of the stream that it reads; our stderr may be another by now. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat st;
+    char own[64];
+
+    if (stream == NULL || fstat(STDERR_FILENO, &st) < 0)
+        return false;
+    snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
 void log_open(const char *sender, enum log_level lowest)
 {
     snprintf(sink.sender, sizeof sink.sender, "%s", sender);
     sink.lowest = lowest;
     sink.plain = isatty(STDERR_FILENO) == 1;
+    sink.journal = is_journal();
 }
 
 enum log_level log_level_of(const char *name)

@@ -1,4 +1,5 @@
-/* The log: one JSON object a line on stderr (SFTPGo's member names), or plain text when stderr is a terminal.
+/* The log: one JSON object a line on stderr (SFTPGo's member names), or plain text when stderr is a terminal. When
+ * systemd's journal reads it, each line has its priority in front ("<6>").
  *
  * Rooms that return an error do not log it; whoever handles it logs once, with the context that it alone has.
  * Never logged: passwords, tokens, keys, Authorization headers.

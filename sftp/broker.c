@@ -125,7 +125,9 @@ static int start_events(struct sftpd *s)
 static int start_workers(struct sftpd *s)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t want = MIN((size_t)MAX(cpus, 1L) + 2, (size_t)BROKER_WORKERS_MAX);
+    /* Hooks make workers wait without work. */
+    size_t own = login_hooks_block(s->hooks) ? BROKER_WORKERS_MAX : (size_t)MAX(cpus, 1L) + 2;
+    size_t want = MIN(own, (size_t)BROKER_WORKERS_MAX);
     for (size_t i = 0; i < want; i++) {
         int r = -pthread_create(&s->workers[i], NULL, worker, s);
         if (r < 0)
@@ -167,7 +169,9 @@ int sftpd_start(const struct sftpd_options *o, struct sftpd **ret)
     if (r < 0)
         log_error("%s: %s", why.field, why.text);
     if (r == 0)
-        r = login_new(o->config, o->store, &s->login);
+        r = login_hooks_new(o->config, s->service_uid, s->service_gid, &s->hooks);
+    if (r == 0)
+        r = login_new(o->config, o->store, s->hooks, &s->login);
     if (r == 0)
         r = start_events(s);
     if (r == 0)
@@ -248,6 +252,7 @@ void sftpd_stop(struct sftpd *s)
     fd_close(&s->stop.fd);
     fd_close(&s->tick.fd);
     login_free(s->login);
+    login_hooks_free(s->hooks);
     host_keys_done(&s->keys);
     mutex_done(&s->lock);
     free(s);

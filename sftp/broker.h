@@ -40,6 +40,7 @@ struct session {
     struct session **link;
     int pidfd; /* -1: it was gone already */
     uint32_t pid;
+    int64_t since_ms; /* it was accepted */
     struct connection *record;
     char remote[72], local[72]; /* ip:port */
     char address[64];           /* ip */
@@ -68,6 +69,7 @@ struct sftpd {
     struct sftpd_options o;
     struct host_keys keys;
     struct login *login;
+    struct login_hooks *hooks;
     struct broker_actions *actions; /* NULL: no hook is told of any */
     struct mutex lock;
     struct session *sessions; /* guarded by lock */
@@ -88,6 +90,7 @@ struct sftpd {
 };
 
 /* broker_login.c: questions of a session that is not logged in. false: it breaks the protocol, or does not read. */
+bool login_serve_knock(struct sftpd *s, struct session *n, struct packet_in *in);
 bool login_serve_password(struct sftpd *s, struct session *n, struct packet_in *in);
 bool login_serve_signature(struct sftpd *s, struct session *n, struct packet_in *in);
 bool login_serve_offer(struct sftpd *s, struct session *n, struct packet_in *in);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/sys.h"
 #include "sftp/broker.h"
 
 enum { END_WAIT_MS = 5000 };
@@ -46,6 +47,7 @@ static void session_free(struct sftpd *s, struct session *n, bool is_gone)
     if (n->next)
         n->next->link = n->link;
     mutex_unlock(&s->lock);
+    hook_post_disconnect(s->hooks, n->address, n->username, sys->wall_ms() - n->since_ms);
     if (n->logged_in)
         log_info("connection %s ended", n->connection_id);
     if (is_gone)

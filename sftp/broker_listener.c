@@ -220,6 +220,7 @@ static struct session *session_new(struct sftpd *s, struct packet_in *in)
     address_of(n->remote, n->address, sizeof(n->address));
     n->record = &s->o.connections->v[record];
     n->pid = (uint32_t)pid;
+    n->since_ms = sys->wall_ms();
     n->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (n->pidfd < 0 && errno != ESRCH) {
         log_fail(-errno, "a session that could not be ended later is ended now");

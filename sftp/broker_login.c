@@ -147,6 +147,7 @@ static void tell_defender(struct sftpd *s, struct session *n, const struct attem
 static bool attempt_refused(struct sftpd *s, struct session *n, const struct attempt *a)
 {
     count(a);
+    hook_post_login(s->hooks, &(struct user){ .username = a->username }, n->address, a->got.method, false);
     session_log_refusal(n, a->got.method, a->username, a->got.reason ? a->got.reason : error_text(a->r));
     tell_defender(s, n, a);
     return answer_no(s, n);
@@ -168,6 +169,7 @@ static bool attempt_end(struct sftpd *s, struct session *n, struct attempt *a)
     log_info("login of %s from %s by %s, connection %s", a->got.user.username, n->remote, a->got.method,
              n->connection_id);
     tell_login(s, &a->got.user);
+    hook_post_login(s->hooks, &a->got.user, n->address, a->got.method, true);
     login_forget(n);
     return true;
 }
@@ -252,6 +254,17 @@ bool login_serve_offer(struct sftpd *s, struct session *n, struct packet_in *in)
     }
     attempt_done(&a);
     return goes_on;
+}
+
+/* The first thing that a session says, where a hook wants to know who connects. */
+bool login_serve_knock(struct sftpd *s, struct session *n, struct packet_in *in)
+{
+    (void)in;
+    if (hook_post_connect(s->hooks, n->address))
+        return answer(n, VERDICT_YES, 0, NULL);
+    log_info("connection from %s refused: the hook did not let it in", n->remote);
+    n->tried = true; /* it had no chance to */
+    return login_say_over(n);
 }
 
 bool login_serve_interactive(struct sftpd *s, struct session *n, struct packet_in *in)

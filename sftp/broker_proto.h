@@ -5,6 +5,7 @@
  * in is what it has verified, the session id is the first hash that it signed.
  *
  *   session                              broker
+ *   SAY_KNOCK (only if there is a hook that wants to be asked)        SAY_VERDICT: YES or OVER
  *   SAY_SIGN key type, digest, hash      SAY_SIGNED signature ("" : refused)
  *   SAY_OFFER user, key blob             SAY_VERDICT
  *   SAY_SIGNATURE user, key blob, signature, signed data, version     SAY_VERDICT (+ descriptors)
@@ -46,6 +47,7 @@ enum broker_say {
     SAY_SESSION,
     SAY_HOST_KEYS,
     SAY_EVICT,
+    SAY_KNOCK,
 };
 
 enum verdict {

@@ -170,6 +170,7 @@ static const struct {
     bool after_login; /* else only before */
     bool (*serve)(struct sftpd *s, struct session *n, struct packet_in *in);
 } questions[] = {
+    { SAY_KNOCK, true, login_serve_knock },
     { SAY_SIGN, true, serve_sign }, /* a key exchange may come at any time */
     { SAY_ACTION, true, action_serve },
     { SAY_OFFER, false, login_serve_offer },

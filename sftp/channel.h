@@ -61,5 +61,8 @@ bool transport_enter(struct transport *t);
 /* transport_login.c */
 void transport_login_callbacks(struct transport *t);
 
+/* transport_knock - before the first byte: does the administrator's hook let this address in? */
+bool transport_knock(struct transport *t);
+
 /* transport_interactive - a message of keyboard-interactive. 0: answered, 1: libssh says no. */
 int transport_interactive(struct transport *t, ssh_message m);

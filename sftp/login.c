@@ -30,6 +30,7 @@ struct used_code {
 struct login {
     const struct config *config;
     struct store *store;
+    struct login_hooks *hooks;
     _Atomic bool passwords, interactive; /* are allowed */
     uint8_t key[MAC_BYTES];
     struct mutex lock;
@@ -56,13 +57,14 @@ int login_settings(struct login *l, const struct config *c)
     return 0;
 }
 
-int login_new(const struct config *config, struct store *store, struct login **ret)
+int login_new(const struct config *config, struct store *store, struct login_hooks *hooks, struct login **ret)
 {
     struct login *l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
     l->config = config;
     l->store = store;
+    l->hooks = hooks;
     sys->random(l->key, sizeof(l->key));
     mutex_init(&l->lock, RANK_INDEX);
     int r = login_settings(l, config);
@@ -214,11 +216,15 @@ static int refuse(struct login_result *ret, const char *reason)
 static int check_user(struct login *l, const struct login_from *from, const struct user *u, const char *password,
                       const struct method *m, struct login_result *ret)
 {
-    int r = check_password(l, u, password);
+    CLEANUP(mem_free) char *other = NULL;
+    enum hook_says says = hook_check_password(l->hooks, u, password, from->address, &other);
+    int r = says == HOOK_YES ? 0 : says == HOOK_NO ? -EACCES : check_password(l, u, other ? other : password);
     const char *refusal = user_login_refusal(u, m->name, "SSH", from->address, sys->wall_ms());
 
+    if (other)
+        OPENSSL_cleanse(other, strlen(other));
     if (r < 0)
-        return refuse(ret, "invalid credentials");
+        return refuse(ret, says == HOOK_NO ? "the password hook refused" : "invalid credentials");
     if (!method_is_on(l, m))
         return refuse(ret, "the login method is switched off");
     if (!refusal && strcmp(m->name, "password") == 0 && login_wants_code(u))

@@ -12,12 +12,15 @@
  * Source:  contract/sftp-quota.md §2.7; RFC 4252 §7; notes/http-db.md §C. */
 #pragma once
 
+#include "sftp/login_hook.h"
 #include "sftp/proof.h"
 #include "store/store.h"
 
 struct login;
 
-int login_new(const struct config *config, struct store *store, struct login **ret) MUST_CHECK; /* both borrowed */
+/* login_new - all borrowed; `hooks` may be NULL. */
+int login_new(const struct config *config, struct store *store, struct login_hooks *hooks,
+              struct login **ret) MUST_CHECK;
 void login_free(struct login *l);
 
 /* login_settings - which methods are on and which authorities are trusted, from another configuration; from any

@@ -240,7 +240,7 @@ int transport_run(const struct transport_options *o)
     uint64_t until = sys->now_ns() + (uint64_t)o->config->sftpd.login_grace_s * 1000000000;
 
     t = (struct transport){ .o = o, .broker.fd = o->broker, .who.home = -1 };
-    if (!prepare(&t) || !exchange_keys(&t, until))
+    if (!transport_knock(&t) || !prepare(&t) || !exchange_keys(&t, until))
         return 1;
     if (!log_in(&t, until)) {
         finish(&t, t.over ? "too many failed logins" : "login took too long");

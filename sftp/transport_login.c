@@ -242,6 +242,19 @@ static int on_service(ssh_session s, const char *service, void *arg)
     return 0;
 }
 
+bool transport_knock(struct transport *t)
+{
+    const char *hook = t->o->config->common.post_connect_hook;
+    struct queue q = QUEUE(16);
+
+    if (!hook || !hook[0])
+        return true;
+    packet_put_u8(&q, SAY_KNOCK);
+    enum verdict v = ask_verdict(t, &q, NULL);
+    queue_done(&q);
+    return v == VERDICT_YES;
+}
+
 void transport_login_callbacks(struct transport *t)
 {
     t->callbacks = (struct ssh_server_callbacks_struct){
