@@ -115,18 +115,19 @@ static int user_after(struct http_request *rq, const struct principal *p)
     return 0;
 }
 
-static void user_counted(struct http_request *rq, int r)
+static void user_counted(struct http_request *rq, bool is_known, int r)
 {
     static const enum metric_id metrics_of[2][3] = {
         { M_LOGIN_ATTEMPTS, M_LOGIN_OK, M_LOGIN_KO },
         { M_PASSWORD_ATTEMPTS, M_PASSWORD_OK, M_PASSWORD_KO },
     };
 
-    (void)rq;
     for (size_t i = 0; i < ARRAY_SIZE(metrics_of); i++) {
         metric_add(metrics_of[i][0], 0, 1);
         metric_add(metrics_of[i][r == 0 ? 1 : 2], 0, 1);
     }
+    if (r == REPLIED) /* refused, and not for a failure of ours */
+        guards_note(rq->apid->guards, rq->address, is_known ? DEFENDER_FAILED : DEFENDER_UNKNOWN, "HTTP");
 }
 
 /* ---- both ---- */
@@ -136,7 +137,7 @@ static const struct token_kind {
     const char *no_password;                                           /* error of an empty one */
     int (*before)(struct http_request *rq, const struct principal *p); /* may be NULL, like the others */
     int (*after)(struct http_request *rq, const struct principal *p);  /* the password was right */
-    void (*counted)(struct http_request *rq, int r);
+    void (*counted)(struct http_request *rq, bool is_known, int r);
 } kinds[] = {
     [HOLDER_ADMIN] = { HOLDER_ADMIN, "credentials cannot be null or empty", admin_before, NULL, NULL },
     [HOLDER_USER] = { HOLDER_USER, NULL, NULL, user_after, user_counted },
@@ -179,11 +180,12 @@ static int holder_check(struct http_request *rq, const struct token_kind *k, con
 }
 
 static int token_give(struct http_request *rq, const struct token_kind *k, const struct authorization *h,
-                      struct strbuf *out)
+                      struct strbuf *out, bool *ret_known)
 {
     struct principal *p = NULL;
 
     int r = auth_principal(rq->apid->auth, k->holder, h->username, &p);
+    *ret_known = r == 0;
     if (r == -ENOENT)
         return password_check(rq, &(struct claim){ h->username, NULL }, h->password);
     if (r < 0)
@@ -204,9 +206,10 @@ static int basic_token(struct http_request *rq, const struct token_kind *k, cons
         return unauthorized(rq, "invalid credentials");
     if (h->password[0] == '\0')
         return unauthorized(rq, k->no_password);
-    int r = token_give(rq, k, h, out);
+    bool is_known;
+    int r = token_give(rq, k, h, out, &is_known);
     if (r != -EWOULDBLOCK && k->counted != NULL)
-        k->counted(rq, r);
+        k->counted(rq, is_known, r);
     return r;
 }
 

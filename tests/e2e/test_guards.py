@@ -88,6 +88,16 @@ def test_a_guesser_is_banned_by_ssh_and_http_and_an_administrator_pardons(guarde
     assert requests.get(t.api_url + "/api/v2/token", auth=ADMIN, timeout=20).status_code == 200
 
 
+def test_a_failed_token_of_a_user_counts_and_one_of_an_administrator_does_not(guarded):
+    t = guarded()
+    assert by_socket(t, "POST", "/users", {"username": "u", "password": "secret", "status": 1, "permissions": {"/": ["*"]}})[0] == 201
+    for path, user, score in (("/token", "admin", 0), ("/user/token", "u", 1), ("/user/token", "nobody", 3)):
+        assert requests.get(t.api_url + "/api/v2" + path, auth=(user, "wrong"), timeout=20).status_code == 401
+        assert by_socket(t, "GET", "/defender/score?ip=127.0.0.1") == (200, {"score": score}), user
+    assert requests.get(t.api_url + "/api/v2/user/token", auth=("u", "secret"), timeout=20).status_code == 200
+    assert by_socket(t, "GET", "/defender/score?ip=127.0.0.1") == (200, {"score": 3})
+
+
 def test_connections_without_a_login_count_and_the_old_routes_pardon(guarded):
     t = guarded()
     for _ in range(2):
