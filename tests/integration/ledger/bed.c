@@ -222,3 +222,27 @@ struct sum sum_add(struct sum a, struct sum b)
 {
     return (struct sum){ a.bytes + b.bytes, a.files + b.files };
 }
+
+void assert_home(struct bed *b, unsigned home, const char *when)
+{
+    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
+    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
+}
+
+int bed_up_two(void **state)
+{
+    *state = bed_new(2);
+    return 0;
+}
+
+int bed_up_three(void **state)
+{
+    *state = bed_new(3);
+    return 0;
+}
+
+int bed_down(void **state)
+{
+    bed_free(*state);
+    return 0;
+}

@@ -38,6 +38,11 @@ void bed_open(struct bed *b);          /* the ledger and its trees */
 void bed_close(struct bed *b);
 int bed_try_open(struct bed *b, struct ledger **ret); /* only the ledger */
 
+/* For cmocka: a bed of so many homes in *state, and its end. */
+int bed_up_two(void **state);
+int bed_up_three(void **state);
+int bed_down(void **state);
+
 /* Operations through the protocol. */
 #define bed_write(b, ...)    ops_write(&(b)->ops, __VA_ARGS__)
 #define bed_truncate(b, ...) ops_truncate(&(b)->ops, __VA_ARGS__)
@@ -70,3 +75,6 @@ struct sum sum_add(struct sum a, struct sum b);
                      (unsigned long long)got_.files, (unsigned long long)want_.bytes,                                  \
                      (unsigned long long)want_.files);                                                                 \
     } while (0)
+
+/* assert_home - the domain's counter and the root's total are what a walk finds. */
+void assert_home(struct bed *b, unsigned home, const char *when);

@@ -17,24 +17,6 @@
 
 enum { KILLS = 50, WRITERS = 3 };
 
-static int setup(void **state)
-{
-    *state = bed_new(2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bed_free(*state);
-    return 0;
-}
-
-static void assert_home(struct bed *b, unsigned home, const char *when)
-{
-    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
-    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
-}
-
 struct writer {
     struct bed *b;
     unsigned who;
@@ -384,20 +366,20 @@ static void a_new_state_directory_is_said_to_be_new(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_new_state_directory_is_said_to_be_new, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_clean_stop_keeps_slots_numbers_and_the_state_clean, setup, teardown),
-        cmocka_unit_test_setup_teardown(counters_are_exact_after_a_kill_at_any_instant, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_second_death_before_the_tree_is_opened_forgets_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_state_directory_is_said_to_be_new, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_clean_stop_keeps_slots_numbers_and_the_state_clean, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(counters_are_exact_after_a_kill_at_any_instant, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_second_death_before_the_tree_is_opened_forgets_nothing, bed_up_two, bed_down),
         cmocka_unit_test_setup_teardown(after_a_crash_of_the_machine_the_last_number_is_served_stale_and_then_healed,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(while_it_is_counted_the_number_never_doubles, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_damaged_map_is_made_anew_and_everything_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(damaged_records_do_no_harm, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_map_of_a_newer_version_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_ledgers_never_have_one_directory_and_newer_files_are_refused, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(an_idle_domain_becomes_clean_and_the_next_change_marks_it_again, setup,
-                                        teardown),
+                                        bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(while_it_is_counted_the_number_never_doubles, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_damaged_map_is_made_anew_and_everything_counted, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(damaged_records_do_no_harm, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_map_of_a_newer_version_is_refused, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(two_ledgers_never_have_one_directory_and_newer_files_are_refused, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(an_idle_domain_becomes_clean_and_the_next_change_marks_it_again, bed_up_two,
+                                        bed_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

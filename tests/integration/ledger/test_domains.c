@@ -12,24 +12,6 @@
 
 enum { MANY = 300 };
 
-static int setup(void **state)
-{
-    *state = bed_new(2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bed_free(*state);
-    return 0;
-}
-
-static void assert_home(struct bed *b, unsigned home, const char *when)
-{
-    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
-    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
-}
-
 static void a_dropped_domain_leaves_its_slot_to_nobody_who_pays_for_others(void **state)
 {
     struct bed *b = *state;
@@ -216,17 +198,17 @@ static void what_changed_while_the_process_was_away_is_found_in_the_background(v
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_dropped_domain_leaves_its_slot_to_nobody_who_pays_for_others, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_dropped_domain_takes_its_own_trees_along, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_hold_in_a_dropped_domain_ends_without_harm, setup, teardown),
-        cmocka_unit_test_setup_teardown(hundreds_may_be_charged_for_one_tree, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_included_is_never_clean, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_recount_after_a_dry_run_is_not_refused_for_good, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_asks_for_a_recount_joins_the_first_count, setup, teardown),
-        cmocka_unit_test_setup_teardown(after_a_downtime_nothing_is_clean_before_it_was_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_changed_while_the_process_was_away_is_found_in_the_background, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_dropped_domain_leaves_its_slot_to_nobody_who_pays_for_others, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(a_dropped_domain_takes_its_own_trees_along, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_hold_in_a_dropped_domain_ends_without_harm, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(hundreds_may_be_charged_for_one_tree, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(what_cannot_be_included_is_never_clean, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_recount_after_a_dry_run_is_not_refused_for_good, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(who_asks_for_a_recount_joins_the_first_count, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(after_a_downtime_nothing_is_clean_before_it_was_counted, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(what_changed_while_the_process_was_away_is_found_in_the_background, bed_up_two,
+                                        bed_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,24 +14,6 @@
 
 enum { WRITERS = 4 };
 
-static int setup(void **state)
-{
-    *state = bed_new(2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bed_free(*state);
-    return 0;
-}
-
-static void assert_home(struct bed *b, unsigned home, const char *when)
-{
-    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
-    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
-}
-
 static const struct usage_scan *scan_of(struct bed *b, unsigned home)
 {
     return &domain_usage(b->users[home])->scan;
@@ -376,22 +358,26 @@ static void a_cold_ledger_becomes_exact_while_four_writers_work(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_recount_finds_what_was_made_beneath_and_reports_the_drift, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_recount_is_not_fooled_by_inode_numbers_that_are_used_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_dry_run_reports_and_changes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_home_with_content_is_counted_when_it_is_first_opened, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_empty_home_is_clean_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_recount_of_a_domain_at_a_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_cancelled_recount_says_so_and_leaves_a_stale_domain_stale, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_recounts_run_at_once_with_progress_and_are_cancelled, setup, teardown),
-        cmocka_unit_test_setup_teardown(with_one_at_a_time_the_second_waits_and_can_be_cancelled_waiting, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_directory_that_is_renamed_past_the_walk_is_not_missed, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_domains_of_one_tree_are_recounted_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_adjustment_during_the_first_count_is_taken_and_goes_with_its_end, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(counters_are_exact_while_four_writers_work_and_recounts_run, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_cold_ledger_becomes_exact_while_four_writers_work, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_recount_finds_what_was_made_beneath_and_reports_the_drift, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(a_recount_is_not_fooled_by_inode_numbers_that_are_used_again, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(a_dry_run_reports_and_changes_nothing, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_home_with_content_is_counted_when_it_is_first_opened, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(an_empty_home_is_clean_at_once, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(one_recount_of_a_domain_at_a_time, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(a_cancelled_recount_says_so_and_leaves_a_stale_domain_stale, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(two_recounts_run_at_once_with_progress_and_are_cancelled, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(with_one_at_a_time_the_second_waits_and_can_be_cancelled_waiting, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(a_directory_that_is_renamed_past_the_walk_is_not_missed, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(two_domains_of_one_tree_are_recounted_at_once, bed_up_two, bed_down),
+        cmocka_unit_test_setup_teardown(an_adjustment_during_the_first_count_is_taken_and_goes_with_its_end, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(counters_are_exact_while_four_writers_work_and_recounts_run, bed_up_two,
+                                        bed_down),
+        cmocka_unit_test_setup_teardown(a_cold_ledger_becomes_exact_while_four_writers_work, bed_up_two, bed_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,24 +29,6 @@ static int drop_disk(void **state)
     return 0;
 }
 
-static int setup(void **state)
-{
-    *state = bed_new(2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bed_free(*state);
-    return 0;
-}
-
-static void assert_home(struct bed *b, unsigned home, const char *when)
-{
-    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
-    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
-}
-
 static uint64_t ino_at(int dir, const char *path)
 {
     struct stat st;
@@ -230,9 +212,9 @@ static void a_home_that_was_replaced_while_nobody_looked_leaves_its_number_to_an
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_number_that_is_used_again_takes_nothing_along, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_number_that_is_used_again_takes_nothing_along, bed_up_two, bed_down),
         cmocka_unit_test_setup_teardown(a_home_that_was_replaced_while_nobody_looked_leaves_its_number_to_another,
-                                        setup, teardown),
+                                        bed_up_two, bed_down),
     };
 
     return cmocka_run_group_tests(tests, make_disk, drop_disk);

@@ -32,18 +32,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    bed_free(*state);
-    return 0;
-}
-
-static void assert_home(struct bed *b, unsigned home, const char *when)
-{
-    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
-    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
-}
-
 static void a_user_without_a_limit_is_not_counted_and_one_with_a_limit_is(void **state)
 {
     struct bed *b = *state;
@@ -190,14 +178,14 @@ static void growth_of_a_stale_home_is_refused_if_so_wished_and_shrinking_never(v
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_user_without_a_limit_is_not_counted_and_one_with_a_limit_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_user_without_a_limit_is_not_counted_and_one_with_a_limit_is, setup, bed_down),
         cmocka_unit_test_setup_teardown(a_limit_that_comes_later_makes_a_number_that_is_stale_until_it_is_counted,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(limits_may_come_and_go_while_files_are_written, setup, teardown),
+                                        setup, bed_down),
+        cmocka_unit_test_setup_teardown(limits_may_come_and_go_while_files_are_written, setup, bed_down),
         cmocka_unit_test_setup_teardown(with_tracking_off_nothing_is_refused_or_counted_and_later_all_is, setup,
-                                        teardown),
+                                        bed_down),
         cmocka_unit_test_setup_teardown(growth_of_a_stale_home_is_refused_if_so_wished_and_shrinking_never, setup,
-                                        teardown),
+                                        bed_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,24 +10,6 @@
 
 #include "tests/integration/ledger/bed.h"
 
-static int setup(void **state)
-{
-    *state = bed_new(3);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bed_free(*state);
-    return 0;
-}
-
-static void assert_home(struct bed *b, unsigned home, const char *when)
-{
-    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
-    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
-}
-
 static const struct {
     const char *name;
     uint64_t size, limit, off;
@@ -564,27 +546,27 @@ static void a_file_with_several_names_counts_where_one_is_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(writes_use_the_last_byte_and_never_pass_the_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_last_file_can_be_made_and_no_more, setup, teardown),
-        cmocka_unit_test_setup_teardown(settling_again_changes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(totals_follow_files_and_directories, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_second_domain_gets_and_gives_back_the_totals, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_room_of_two_domains_holds_in_both_or_in_none, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_moves_its_charge_into_another_tree, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_inode_counts_once_however_many_names_it_has, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_open_file_counts_until_it_is_closed, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_pinned_file_is_not_charged_and_may_be_opened_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_tree_in_memory_is_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(orphans_go_when_nobody_tells_of_them_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_slot_is_reused_with_another_generation, setup, teardown),
-        cmocka_unit_test_setup_teardown(trees_do_not_nest, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_forgotten_tree_gives_everything_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(events_from_beneath_lead_to_the_truth, setup, teardown),
-        cmocka_unit_test_setup_teardown(subscribers_hear_of_differences_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_adjustment_is_reported_limits_hold_for_it_and_a_recount_drops_it, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_dropped_domain_leaves_its_slot_to_the_next, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_with_several_names_counts_where_one_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_use_the_last_byte_and_never_pass_the_limit, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(the_last_file_can_be_made_and_no_more, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(settling_again_changes_nothing, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(totals_follow_files_and_directories, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_second_domain_gets_and_gives_back_the_totals, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_room_of_two_domains_holds_in_both_or_in_none, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_file_moves_its_charge_into_another_tree, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(an_inode_counts_once_however_many_names_it_has, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(an_open_file_counts_until_it_is_closed, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_pinned_file_is_not_charged_and_may_be_opened_again, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_tree_in_memory_is_counted, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(orphans_go_when_nobody_tells_of_them_again, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_slot_is_reused_with_another_generation, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(trees_do_not_nest, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_forgotten_tree_gives_everything_back, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(events_from_beneath_lead_to_the_truth, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(subscribers_hear_of_differences_only, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(an_adjustment_is_reported_limits_hold_for_it_and_a_recount_drops_it,
+                                        bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_dropped_domain_leaves_its_slot_to_the_next, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(a_file_with_several_names_counts_where_one_is_left, bed_up_three, bed_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,12 +52,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void assert_home(struct bed *b, unsigned home, const char *when)
-{
-    assert_sum(when, bed_used(b->users[home]), bed_walk(b, home, ""));
-    assert_sum(when, bed_total(b, home, ""), bed_walk(b, home, ""));
-}
-
 static bool says_unwritable(void)
 {
     struct strbuf text = { .max = 1 << 20 };
