@@ -1,14 +1,11 @@
 /* `tally connections`: who is connected, and closing them. */
 #include <string.h>
 
-#include "base/log.h"
 #include "base/sys.h"
 #include "tool/client.h"
 #include "tool/command.h"
 #include "tool/connections.h"
-#include "tool/table.h"
-
-enum { TEXT_MAX = 64 << 20 };
+#include "tool/rows.h"
 
 static const struct column columns[] = {
     { "USER", 0, 8, 0, 0 },
@@ -77,24 +74,6 @@ static int add_row(struct table *table, struct json_object *c)
     return r;
 }
 
-static int print_list(const struct tool *t, struct json_object *list)
-{
-    struct table table = TABLE(columns);
-    struct strbuf text = STRBUF(TEXT_MAX);
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < json_object_array_length(list); i++)
-        r = add_row(&table, json_object_array_get_idx(list, i));
-    table_print(&table, &t->paper, &text);
-    if (r == 0)
-        r = strbuf_ok(&text);
-    if (r == 0)
-        fputs(text.s, stdout);
-    table_done(&table);
-    strbuf_done(&text);
-    return r < 0 ? tool_fail(TOOL_REFUSED, "%s", error_text(r)) : TOOL_OK;
-}
-
 int on_connections_list(struct tool *t)
 {
     CLEANUP(json_put_p) struct json_object *list = NULL;
@@ -102,15 +81,8 @@ int on_connections_list(struct tool *t)
 
     if (status != TOOL_OK)
         return status;
-    if (t->options.json) {
-        tool_print_json(t, list);
-        return TOOL_OK;
-    }
-    if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0) {
-        printf("nobody is connected\n");
-        return TOOL_OK;
-    }
-    return print_list(t, list);
+    struct table table = TABLE(columns);
+    return rows_print(t, list, &table, add_row, "nobody is connected");
 }
 
 static int close_one(struct tool *t, const char *id)
@@ -129,13 +101,5 @@ static int close_one(struct tool *t, const char *id)
 
 int on_connections_close(struct tool *t)
 {
-    int status = tool_client(t);
-
-    if (status != TOOL_OK)
-        return status;
-    for (size_t i = 0; i < t->args_n; i++) {
-        int r = close_one(t, t->args[i]);
-        status = r != TOOL_OK ? r : status;
-    }
-    return status;
+    return args_each(t, close_one);
 }

@@ -1,12 +1,11 @@
 /* `tally defender`: banned addresses. The API names a host by the hex digits of its address as text. */
 #include <string.h>
 
-#include "base/log.h"
 #include "tool/client.h"
 #include "tool/command.h"
-#include "tool/table.h"
+#include "tool/rows.h"
 
-enum { ADDRESS_MAX = 64, TEXT_MAX = 16 << 20 };
+enum { ADDRESS_MAX = 64 };
 
 static const struct column columns[] = {
     { "ADDRESS", 0, 15, 0, 0 },
@@ -25,24 +24,6 @@ static int add_row(struct table *table, struct json_object *host)
     return table_add(table, is_banned ? TONE_BAD : TONE_PLAIN, cells);
 }
 
-static int print_hosts(const struct tool *t, struct json_object *list)
-{
-    struct table table = TABLE(columns);
-    struct strbuf text = STRBUF(TEXT_MAX);
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < json_object_array_length(list); i++)
-        r = add_row(&table, json_object_array_get_idx(list, i));
-    table_print(&table, &t->paper, &text);
-    if (r == 0)
-        r = strbuf_ok(&text);
-    if (r == 0)
-        fputs(text.s, stdout);
-    table_done(&table);
-    strbuf_done(&text);
-    return r < 0 ? tool_fail(TOOL_REFUSED, "%s", error_text(r)) : TOOL_OK;
-}
-
 int on_defender_list(struct tool *t)
 {
     CLEANUP(json_put_p) struct json_object *list = NULL;
@@ -50,15 +31,8 @@ int on_defender_list(struct tool *t)
 
     if (status != TOOL_OK)
         return status;
-    if (t->options.json) {
-        tool_print_json(t, list);
-        return TOOL_OK;
-    }
-    if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0) {
-        printf("nobody is banned or near it (or the defender is off: tally status)\n");
-        return TOOL_OK;
-    }
-    return print_hosts(t, list);
+    struct table table = TABLE(columns);
+    return rows_print(t, list, &table, add_row, "nobody is banned or near it (or the defender is off: tally status)");
 }
 
 static int unban(struct tool *t, const char *address)
@@ -82,13 +56,5 @@ static int unban(struct tool *t, const char *address)
 
 int on_defender_unban(struct tool *t)
 {
-    int status = tool_client(t);
-
-    if (status != TOOL_OK)
-        return status;
-    for (size_t i = 0; i < t->args_n; i++) {
-        int one = unban(t, t->args[i]);
-        status = one != TOOL_OK ? one : status;
-    }
-    return status;
+    return args_each(t, unban);
 }
