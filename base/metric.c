@@ -98,8 +98,8 @@ const struct metric metrics[METRICS] = {
     [M_WATCHER_WATCHES] = { "tally_watcher_watches", METRIC_GAUGE, NULL, NULL, "kernel marks or watches in use" },
     [M_WATCHER_TREES] = { "tally_watcher_trees", METRIC_GAUGE, "by", watched_by,
                           "homes and folders, by what watches them" },
-    [M_WATCHER_DELAY] = { "tally_watcher_delay_milliseconds", METRIC_GAUGE, NULL, NULL,
-                          "from the first event of the last round until all its places were looked at" },
+    [M_WATCHER_DELAY] = { "tally_watcher_delay_seconds", METRIC_GAUGE, NULL, NULL,
+                          "from the first event of the last round until all its places were looked at", .in_ms = true },
     [M_WATCHER_WAKES] = { "tally_watcher_wakes_total", METRIC_COUNTER, NULL, NULL, "times the queues were looked at" },
     [M_WATCHER_REPAIRS] = { "tally_watcher_repairs_total", METRIC_COUNTER, NULL, NULL, "places looked at" },
     [M_ROLE_RESTARTS] = { "tally_role_restarts_total", METRIC_COUNTER, "role", role_names,
@@ -150,6 +150,14 @@ static int64_t metric_sum(size_t m, size_t label)
     return sum;
 }
 
+static void value_print(const struct metric *row, int64_t value, struct strbuf *to)
+{
+    if (row->in_ms)
+        strbuf_addf(to, " %.3f\n", (double)value / 1000);
+    else
+        strbuf_addf(to, " %lld\n", (long long)value);
+}
+
 void metric_print(struct strbuf *to)
 {
     for (size_t m = 0; m < METRICS; m++) {
@@ -157,9 +165,13 @@ void metric_print(struct strbuf *to)
 
         strbuf_addf(to, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
                     row->kind == METRIC_COUNTER ? "counter" : "gauge");
-        if (row->label == NULL)
-            strbuf_addf(to, "%s %lld\n", row->name, (long long)metric_sum(m, 0));
-        for (size_t i = 0; row->label != NULL && row->values[i] != NULL; i++)
-            strbuf_addf(to, "%s{%s=\"%s\"} %lld\n", row->name, row->label, row->values[i], (long long)metric_sum(m, i));
+        if (row->label == NULL) {
+            strbuf_addf(to, "%s", row->name);
+            value_print(row, metric_sum(m, 0), to);
+        }
+        for (size_t i = 0; row->label != NULL && row->values[i] != NULL; i++) {
+            strbuf_addf(to, "%s{%s=\"%s\"}", row->name, row->label, row->values[i]);
+            value_print(row, metric_sum(m, i), to);
+        }
     }
 }

@@ -18,6 +18,7 @@ struct metric {
     const char *label;         /* "op": the label's name, or NULL */
     const char *const *values; /* with .label: NULL-terminated list of its values */
     const char *help;
+    bool in_ms; /* cells hold milliseconds; printed as seconds */
 };
 
 enum metric_id {

@@ -370,20 +370,16 @@ def test_floods_are_refused(https, what):
     assert requests.get(https.api_url + "/healthz", timeout=20).text == "ok"
 
 
-def test_sockets_of_systemd(tmp_path):
+def test_sockets_of_systemd():
     """The socket is made by us, named httpd.0 and passed as systemd passes it."""
     t = Tally()
     listener = socket.create_server(("127.0.0.1", t.api_port))
     t.config["httpd"]["bindings"][0]["port"] = free_port()  # what it would open itself
-    wrapper = tmp_path / "activate"
-    wrapper.write_text(f"#!/bin/bash\nexec 3<&{listener.fileno()}\nexport LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=httpd.0\nexec {TALLYD} \"$@\"\n")
-    wrapper.chmod(0o755)
-    real = subprocess.Popen
+    activate = f"exec 3<&{listener.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=httpd.0 exec {TALLYD} \"$@\""
+    t.command = ["bash", "-c", activate, "tallyd"]
+    t.pass_fds = (listener.fileno(),)
     try:
-        with pytest.MonkeyPatch.context() as m:
-            m.setattr("conftest.TALLYD", str(wrapper))
-            m.setattr("conftest.subprocess.Popen", lambda *a, **k: real(*a, pass_fds=[listener.fileno()], **k))
-            t.start()
+        t.start()
         listener.close()
         assert requests.get(t.api_url + "/healthz", timeout=20).text == "ok"
         with pytest.raises(requests.ConnectionError):
