@@ -98,8 +98,8 @@ const struct metric metrics[METRICS] = {
     [M_WATCHER_WATCHES] = { "tally_watcher_watches", METRIC_GAUGE, NULL, NULL, "kernel marks or watches in use" },
     [M_WATCHER_TREES] = { "tally_watcher_trees", METRIC_GAUGE, "by", watched_by,
                           "homes and folders, by what watches them" },
-    [M_WATCHER_DELAY] = { "tally_watcher_delay_seconds", METRIC_GAUGE, NULL, NULL,
-                          "from the first event of the last round until all its places were looked at", .in_ms = true },
+    [M_WATCHER_DELAY] = { "tally_watcher_delay_seconds", METRIC_GAUGE_MS, NULL, NULL,
+                          "from the first event of the last round until all its places were looked at" },
     [M_WATCHER_WAKES] = { "tally_watcher_wakes_total", METRIC_COUNTER, NULL, NULL, "times the queues were looked at" },
     [M_WATCHER_REPAIRS] = { "tally_watcher_repairs_total", METRIC_COUNTER, NULL, NULL, "places looked at" },
     [M_ROLE_RESTARTS] = { "tally_role_restarts_total", METRIC_COUNTER, "role", role_names,
@@ -152,7 +152,7 @@ static int64_t metric_sum(size_t m, size_t label)
 
 static void value_print(const struct metric *row, int64_t value, struct strbuf *to)
 {
-    if (row->in_ms)
+    if (row->kind == METRIC_GAUGE_MS)
         strbuf_addf(to, " %.3f\n", (double)value / 1000);
     else
         strbuf_addf(to, " %lld\n", (long long)value);

@@ -10,7 +10,7 @@
 
 #include "base/str.h"
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_GAUGE_MS }; /* _MS: in seconds, set in milliseconds */
 
 struct metric {
     const char *name;
@@ -18,7 +18,6 @@ struct metric {
     const char *label;         /* "op": the label's name, or NULL */
     const char *const *values; /* with .label: NULL-terminated list of its values */
     const char *help;
-    bool in_ms; /* cells hold milliseconds; printed as seconds */
 };
 
 enum metric_id {

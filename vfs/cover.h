@@ -54,7 +54,9 @@ int namespace_uncovered(const char *source, int *ret_fd) MUST_CHECK;
 struct covers;
 
 int covers_start(int fd, struct covers **ret) MUST_CHECK; /* fd is moved */
+/* covers_stop - nothing is carried out any more, but may still be ordered until covers_free(). Both accept NULL. */
 void covers_stop(struct covers *c);
+void covers_free(struct covers *c);
 
 /* cover_order - a copy is queued. Never waits. */
 void cover_order(struct covers *c, const struct cover_order *o);

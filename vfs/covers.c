@@ -125,8 +125,10 @@ static void *covers_main(void *arg)
     return NULL;
 }
 
-static void covers_free(struct covers *c)
+void covers_free(struct covers *c)
 {
+    if (c == NULL)
+        return;
     while (c->first != NULL)
         done(c);
     fd_close(&c->fd);
@@ -164,7 +166,6 @@ void covers_stop(struct covers *c)
     c->stop = true;
     eventfd_write(c->work_fd, 1);
     pthread_join(c->thread, NULL);
-    covers_free(c);
 }
 
 void cover_order(struct covers *c, const struct cover_order *o)

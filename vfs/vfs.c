@@ -124,9 +124,9 @@ void vfs_stop(struct vfs *v)
 {
     if (v == NULL)
         return;
-    covers_stop(v->covers);
-    v->covers = NULL;
+    covers_stop(v->covers); /* first: the binder may wait for an answer of the transport */
     transport_stop(v->transport);
+    covers_free(v->covers);
     vfs_free(v);
 }
 

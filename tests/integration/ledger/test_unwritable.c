@@ -15,11 +15,20 @@
 #include "tests/integration/ledger/bed.h"
 
 static char disk[] = "/tmp/tally-unwritable-XXXXXX";
-static struct sys faulty;
+static struct sys faulty; /* in use all the time: threads read `sys` */
+static _Atomic bool msync_fails;
+
+static int fail_msync(void *at, size_t len)
+{
+    return msync_fails ? -EIO : sys_real.msync(at, len);
+}
 
 static int make_disk(void **state)
 {
     (void)state;
+    faulty = sys_real;
+    faulty.msync = fail_msync;
+    sys = &faulty;
     bed_own_disk(disk, 48);
     return 0;
 }
@@ -27,6 +36,7 @@ static int make_disk(void **state)
 static int drop_disk(void **state)
 {
     (void)state;
+    sys = &sys_real;
     bed_own_disk_done(disk);
     return 0;
 }
@@ -47,7 +57,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    sys = &sys_real;
+    msync_fails = false;
     bed_free(*state);
     return 0;
 }
@@ -119,6 +129,7 @@ static void change_and_die(struct bed *b)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        b->clean_after_ms = 60000; /* what it frees is room enough to heal */
         bed_open(b);
         fill(b);
         bool ok = bed_unlink(b, 0, "f") == 0 && bed_truncate(b, 0, "big", 10) == 0 && says_unwritable();
@@ -167,21 +178,12 @@ static void a_crash_of_the_process_with_a_full_disk_loses_nothing(void **state)
     assert_home(b, 0, "in the end");
 }
 
-static int fail_msync(void *at, size_t len)
-{
-    (void)at;
-    (void)len;
-    return -EIO;
-}
-
 static void where_nothing_can_be_written_a_home_may_shrink_but_not_grow_and_is_stale(void **state)
 {
     struct bed *b = *state;
 
     fill(b);
-    faulty = sys_real;
-    faulty.msync = fail_msync;
-    sys = &faulty;
+    msync_fails = true;
     assert_int_equal(bed_truncate(b, 0, "big", 50000), 0);
     assert_int_equal(bed_write(b, 0, "big", 50000, 100), -ENOSPC);
     assert_int_equal(bed_write(b, 0, "big", 0, 100), 100); /* over what is there */
@@ -190,7 +192,7 @@ static void where_nothing_can_be_written_a_home_may_shrink_but_not_grow_and_is_s
     assert_int_equal(bed_state(b->users[0]), DOMAIN_STALE);
     assert_int_equal(bed_state(b->users[1]), DOMAIN_CLEAN);
     assert_int_equal(atomic_load(&domain_usage(b->users[0])->held_bytes), 0);
-    sys = &sys_real;
+    msync_fails = false;
     make_room(b);
     await(is_writable, b, "room again");
     await(is_clean, b, "clean again");

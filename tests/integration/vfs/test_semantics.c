@@ -310,7 +310,7 @@ static const struct row rows[] = {
     { "exchange of a directory with what is in it", "mkdir d; mkdir d/e; rename d d/e x; rename d/e d x", NULL },
     { "a whiteout", "put a 5; rename a b w", "a whiteout would be a device that nobody asked for: EINVAL" },
     { "rename moves the change time",
-      "put a 1; changed a; tick; rename a b; changed b; mkdir d; changed d; tick; rename d e; changed e", NULL },
+      "put a 1; changed a; tick; rename a b; changed b; tick; mkdir d; changed d; tick; rename d e; changed e", NULL },
     { "rename without permission",
       "mkdir d 0755; put d/a 1; mkdir e 0777; chmod e 0777; as 2001; rename d/a e/a; put e/b 1; rename e/b d/b", NULL },
     { "moving another's directory needs writing to it",
