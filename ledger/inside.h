@@ -493,7 +493,8 @@ void recount_again(struct domain *d);
 
 /* walk_tree - mark, settle, sweep. 0, -ECANCELED or the first failure (then nothing was swept). */
 int walk_tree(struct tree *t, struct recount *rc) MUST_CHECK;
-void walk_shade(struct walk *w, slot_t dir); /* the tree's lock is held: this directory must be listed, too */
+/* walk_shade - the tree's lock is held: this directory must be listed, too. is_unasked: no operation has met it. */
+void walk_shade(struct walk *w, slot_t dir, bool is_unasked);
 
 /* Entries of one directory, without . and .. */
 struct entry {

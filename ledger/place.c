@@ -238,7 +238,7 @@ static void move_locked(struct ledger *l, slot_t slot, struct tree *from, struct
     }
     rehang_locked(l, slot, to->index, parent);
     if (is_dir && to->walk)
-        walk_shade(to->walk, slot);
+        walk_shade(to->walk, slot, false);
     else if (!is_dir)
         atomic_store_explicit(&r->seen, atomic_load_explicit(&to->s->epoch, memory_order_relaxed),
                               memory_order_relaxed);

@@ -198,7 +198,7 @@ static int record_make(struct tree *t, const struct meeting *m, slot_t *ret, boo
         r = index_insert(&l->index, t->fs, m->st->st_ino, slot, &there);
     *ret_new = r == 0 && there == slot;
     if (*ret_new && S_ISDIR(m->st->st_mode) && t->walk)
-        walk_shade(t->walk, slot);
+        walk_shade(t->walk, slot, !m->in_mount);
     if (!*ret_new) {
         place_list_remove(l, slot);
         slot_give_back(l, slot);

@@ -12,6 +12,10 @@
  * where they are by the time they are listed. What vanished meanwhile is no error; what cannot be read is one, and
  * then nothing is swept.
  *
+ * The kernel may remember that a name is absent which is found here: nobody saw it come, since events were lost, a
+ * watch was late, or this process was away. So what differs is told by its name, but not in directories whose record no
+ * operation of the mount has made: there nobody has asked for names yet.
+ *
  * A dry run does the same without settling: it adds up, file by file under its lock, what settling would have changed.
  * Such a sum stays exact while others write. Directories without a record are listed by handle, and it makes none. */
 #include <dirent.h>
@@ -28,6 +32,7 @@ enum { PACE_SLACK_NS = 5000000, PACE_SLICE_NS = 50000000 };
 struct item {
     slot_t slot;
     struct handle handle; /* of a directory without a record, if slot is SLOT_NONE */
+    bool is_unasked;      /* nobody can have looked for names in it */
 };
 
 struct walk {
@@ -79,10 +84,10 @@ static void push(struct walk *w, const struct item *it)
         fail(w, r);
 }
 
-void walk_shade(struct walk *w, slot_t dir)
+void walk_shade(struct walk *w, slot_t dir, bool is_unasked)
 {
     struct record *r = record_at(w->t->l, dir);
-    const struct item it = { .slot = dir };
+    const struct item it = { .slot = dir, .is_unasked = is_unasked };
 
     if (atomic_exchange_explicit(&r->seen, w->epoch, memory_order_relaxed) != w->epoch)
         push(w, &it);
@@ -102,10 +107,18 @@ struct listing {
     struct walk *w;
     slot_t dir;
     int fd;
+    bool is_unasked; /* as in its item */
     uint64_t files, bytes;
 };
 
 /* ---- settling ---------------------------------------------------------------------------------------------------- */
+
+/* Of something that had no record. */
+static void tell(struct listing *li, slot_t slot, const char *name)
+{
+    if (!li->is_unasked)
+        ledger_tell(li->w->t->l, slot, li->dir, name);
+}
 
 static int settle_dir(struct listing *li, const char *name)
 {
@@ -117,7 +130,17 @@ static int settle_dir(struct listing *li, const char *name)
         return r == -ENOENT ? 0 : r;
     drift(li->w, m.lost, (struct charge){ 0 });
     if (place_tree(record_place(record_at(t->l, m.slot))) == t->index)
-        walk_shade(li->w, m.slot);
+        walk_shade(li->w, m.slot, m.is_new);
+    if (m.is_new)
+        tell(li, m.slot, name);
+    return 0;
+}
+
+/* Links and the like are not counted. Without a record nobody has looked it up. */
+static int settle_other(struct listing *li, const struct entry *e)
+{
+    if (index_find(&li->w->t->l->index, li->w->t->fs, e->ino) == SLOT_NONE)
+        tell(li, SLOT_NONE, e->name);
     return 0;
 }
 
@@ -135,8 +158,10 @@ static int settle_file(struct listing *li, const struct entry *e)
     li->files++;
     li->bytes += (uint64_t)m.st.st_size;
     drift(li->w, m.was, m.now);
-    if (m.differed && !m.is_new)
-        ledger_tell(t->l, m.slot, SLOT_NONE, NULL);
+    if (m.is_new)
+        tell(li, m.slot, e->name);
+    else if (m.differed)
+        ledger_tell(t->l, m.slot, li->dir, e->name);
     return 0;
 }
 
@@ -159,7 +184,7 @@ static int compare_dir(struct listing *li, const char *name)
     slot_t slot = index_find(&t->l->index, t->fs, st.st_ino);
     bool known = slot && record_has_handle(record_at(t->l, slot), &it.handle);
     if (known && tree_of(t->l, slot) == t)
-        walk_shade(li->w, slot);
+        walk_shade(li->w, slot, false);
     else if (!known)
         push(li->w, &it);
     return 0;
@@ -287,7 +312,7 @@ static int take_entry(void *arg, const struct entry *e)
     }
     if (type == DT_DIR)
         return dry ? compare_dir(li, e->name) : settle_dir(li, e->name);
-    return 0;
+    return dry ? 0 : settle_other(li, e);
 }
 
 static int list(struct walk *w, const struct item *it)
@@ -301,7 +326,7 @@ static int list(struct walk *w, const struct item *it)
         return 0;
     if (fd < 0)
         return fd;
-    struct listing li = { .w = w, .dir = it->slot, .fd = fd };
+    struct listing li = { .w = w, .dir = it->slot, .fd = fd, .is_unasked = it->is_unasked };
     if (it->slot && !w->rc->dry_run && (record_head(record_at(t->l, it->slot)) & RECORD_UNLISTED))
         record_flag_clear(record_at(t->l, it->slot), RECORD_UNLISTED);
     int r = entries_each(fd, take_entry, &li);
@@ -458,7 +483,7 @@ static void walk_begin(struct walk *w)
     }
     t->walk = w;
     rwlock_unlock(&t->lock);
-    walk_shade(w, tree_root(t));
+    walk_shade(w, tree_root(t), false);
 }
 
 static void walk_end(struct walk *w)

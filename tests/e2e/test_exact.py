@@ -164,6 +164,25 @@ def test_a_folder_that_moves_is_counted_where_it_is(make_tally):
         restart(t)
 
 
+@pytest.mark.parametrize("mode", ["auto", "inotify"])
+def test_names_that_come_while_a_home_moves_to_and_fro_are_not_remembered_as_absent(make_tally, mode):
+    t = make_tally(watcher={"mode": mode})
+    dirs = [t.dir / "one", t.dir / "two"]
+    for d in dirs:
+        d.mkdir()
+        (d / f"in-{d.name}").touch()
+    home = t.add_user("aa", home_dir=str(dirs[0]))
+    for i in range(24):
+        here, there = dirs[(i + 1) % 2], dirs[i % 2]
+        t.api("PUT", "/users/aa", {"home_dir": str(here)}, expect=200)
+        until((home / f"in-{here.name}").exists, what="the new directory")
+        assert not (home / f"in-{there.name}").exists() and not (home / f"f{i}").exists() and not os.path.lexists(home / f"l{i}")
+        (here / f"f{i}").touch()
+        (here / f"l{i}").symlink_to("x")
+        until((home / f"f{i}").exists, what=f"file {i}")
+        until(lambda i=i: os.path.lexists(home / f"l{i}"), what=f"link {i}")
+
+
 def test_thousands_of_names_on_the_way_to_folders(make_tally):
     t = make_tally()
     for i in range(12):

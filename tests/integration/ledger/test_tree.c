@@ -472,6 +472,29 @@ static void subscribers_hear_of_differences_only(void **state)
     assert_int_equal(told.n, 2);
 }
 
+static void subscribers_hear_what_a_recount_finds_by_its_name(void **state)
+{
+    static const struct {
+        const char *unseen, *name;
+    } rows[] = {
+        { "echo > h0/f", "f" },
+        { "mkdir h0/d && echo > h0/d/deep", "d" }, /* nobody can have asked for what is in it */
+        { "echo > h0/d/g", "g" },
+        { "ln -s x h0/l", "l" },
+    };
+    struct bed *b = *state;
+    struct told told = { 0 };
+
+    ledger_subscribe(b->l, note_change, &told);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        bed_sh(b, rows[i].unseen);
+        assert_int_equal(recount_start(b->users[0], false), 0);
+        recount_wait(b->l);
+        assert_int_equal(told.n, i + 1);
+        assert_string_equal(told.name, rows[i].name);
+    }
+}
+
 static void an_adjustment_is_reported_limits_hold_for_it_and_a_recount_drops_it(void **state)
 {
     struct bed *b = *state;
@@ -563,6 +586,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_forgotten_tree_gives_everything_back, bed_up_three, bed_down),
         cmocka_unit_test_setup_teardown(events_from_beneath_lead_to_the_truth, bed_up_three, bed_down),
         cmocka_unit_test_setup_teardown(subscribers_hear_of_differences_only, bed_up_three, bed_down),
+        cmocka_unit_test_setup_teardown(subscribers_hear_what_a_recount_finds_by_its_name, bed_up_three, bed_down),
         cmocka_unit_test_setup_teardown(an_adjustment_is_reported_limits_hold_for_it_and_a_recount_drops_it,
                                         bed_up_three, bed_down),
         cmocka_unit_test_setup_teardown(a_dropped_domain_leaves_its_slot_to_the_next, bed_up_three, bed_down),
