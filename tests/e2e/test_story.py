@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import paramiko
 import pytest
 
 from conftest import until, walk
@@ -42,6 +43,22 @@ def real_tree(target, source, files):
     return n
 
 
+def nfs_tree(nfs, source, target):
+    nfs.mkdir(target)
+    for base, dirs, names in os.walk(source):
+        to = os.path.join(target, os.path.relpath(base, source)).removesuffix("/.")
+        for name in dirs:
+            nfs.mkdir(f"{to}/{name}")
+        for name in names:
+            nfs.put(os.path.join(base, name), f"{to}/{name}")
+
+
+def paramiko_sftp(tally, user):
+    t = paramiko.Transport(("127.0.0.1", tally.sftp_port))
+    t.connect(username=user, password="secret")
+    return paramiko.SFTPClient.from_transport(t)
+
+
 def exact(tally, user, *backing):
     assert tally.usage(user) == walk(*backing)
 
@@ -49,8 +66,8 @@ def exact(tally, user, *backing):
 def test_each_way_in_and_out_is_counted_to_the_byte(tally, home, tmp_path):
     mount, backing = home
     docs, include = tmp_path / "doc", tmp_path / "include"
-    assert real_tree(docs, "/usr/share/doc", 1200) > 300
-    assert real_tree(include, "/usr/include", 1200) > 300
+    assert real_tree(docs, "/usr/share/doc", 2500) > 300
+    assert real_tree(include, "/usr/include", 2500) > 300
 
     tally.sftp("story", f"put -r {docs} by-sftp\n")
     assert subprocess.run(["diff", "-r", docs, mount / "by-sftp"], check=False).returncode == 0
@@ -66,12 +83,20 @@ def test_each_way_in_and_out_is_counted_to_the_byte(tally, home, tmp_path):
 
     tally.sftp("story", "rm by-sftp/*/copyright\nrename by-sftp by-sftp-2\n", check=False)
     exact(tally, "story", backing)
-    subprocess.run(["rm", "-r", mount / "by-cp"], check=True)
+    c = paramiko_sftp(tally, "story")
+    big = max((p for p in (backing / "by-sftp-2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    c.truncate("/" + str(big.relative_to(backing)), 11)
+    c.get_channel().get_transport().close()
+    assert big.stat().st_size == 11
+    exact(tally, "story", backing)
+    subprocess.run(["mv", mount / "by-cp", mount / "by-mv"], check=True)
+    subprocess.run(["rm", "-r", mount / "by-mv"], check=True)
     exact(tally, "story", backing)
     victim = next(p for p in (backing / "beneath").rglob("*.h") if p.stat().st_size > 100)
     os.truncate(victim, 17)
     (backing / "beneath").rename(backing / "moved")
-    until(lambda: tally.usage("story") == walk(backing), 5, "truncate and rename beneath are counted")
+    next(p for p in (backing / "moved").rglob("*.h") if p.stat().st_size > 100).unlink()
+    until(lambda: tally.usage("story") == walk(backing), 5, "truncate, rename and delete beneath are counted")
     os.truncate(mount / victim.relative_to(backing).as_posix().replace("beneath", "moved", 1), 5)
     exact(tally, "story", backing)
     shutil.rmtree(mount / "moved")
@@ -83,8 +108,10 @@ def test_nfs_writers_are_counted_like_everybody(tally, home, tmp_path):
     big = tmp_path / "big"
     big.write_bytes(random.Random(1).randbytes(300_000))
     with NfsServer(str(tally.mount)) as nfs:
-        nfs.mkdir("/story/by-nfs")
-        for i in range(20):
+        real_tree(tmp_path / "tree", "/usr/include", 150)
+        nfs_tree(nfs, tmp_path / "tree", "/story/by-nfs")
+        assert subprocess.run(["diff", "-r", tmp_path / "tree", backing / "by-nfs"], check=False).returncode == 0
+        for i in range(8):
             nfs.put(str(big), f"/story/by-nfs/{i}")
         until(lambda: tally.usage("story") == walk(backing), 20, "NFS writes are counted")
         assert (backing / "by-nfs/7").read_bytes() == big.read_bytes()
@@ -137,6 +164,49 @@ def test_a_raised_limit_counts_for_the_running_transfer(tally, tmp_path):
         tally.api("PUT", "/users/raised", {"quota_size": 3 * MIB}, expect=200)
         until(lambda: try_write(f, b"y" * MIB), 5, "the raised limit is in force")
     assert tally.usage("raised") == (2 * MIB, 1)
+
+
+def test_a_raised_limit_counts_for_the_session_and_handle_that_met_it(tally):
+    tally.add_user("raised-by-sftp", quota_size=MIB)
+    c = paramiko_sftp(tally, "raised-by-sftp")
+    with c.open("f", "wb", bufsize=0) as f:
+        f.write(b"x" * MIB)
+        with pytest.raises(OSError, match="quota exceeded"):
+            f.write(b"x")
+        tally.api("PUT", "/users/raised-by-sftp", {"quota_size": 2 * MIB}, expect=200)
+        until(lambda: try_write(f, b"y" * MIB) != 0, 5, "the raised limit is in force")
+    c.get_channel().get_transport().close()
+    assert tally.usage("raised-by-sftp") == (2 * MIB, 1)
+
+
+def test_writers_of_all_kinds_at_once_fill_a_quota_and_never_pass_it(tally, tmp_path):
+    limit = 5 * MIB + 17
+    mount = tally.add_user("crowded", quota_size=limit)
+    os.makedirs(mount, exist_ok=True)
+    (tmp_path / "big").write_bytes(random.Random(3).randbytes(6 * MIB))
+    seen, refused = [], []
+
+    def nfs_put(nfs):
+        with pytest.raises(NfsError) as e:
+            nfs.put(str(tmp_path / "big"), "/crowded/by-nfs")
+        refused.append(e.value.errno == errno.EDQUOT)
+
+    with NfsServer(str(tally.mount)) as nfs:
+        writers = [
+            threading.Thread(target=nfs_put, args=(nfs,)),
+            threading.Thread(target=lambda: refused.append(tally.sftp("crowded", f"put {tmp_path}/big by-sftp\n", check=False).returncode != 0)),
+            threading.Thread(target=lambda: refused.append(subprocess.run(["cp", tmp_path / "big", mount / "by-cp"], stderr=subprocess.DEVNULL, check=False).returncode != 0)),
+        ]
+        for w in writers:
+            w.start()
+        while any(w.is_alive() for w in writers):
+            seen.append(tally.usage("crowded")[0])
+        for w in writers:
+            w.join()
+    assert refused == [True] * 3
+    assert max(seen, default=0) <= limit
+    assert tally.usage("crowded")[0] == limit, "the last byte is usable, and no more"
+    until(lambda: walk(tally.data / "crowded") == tally.usage("crowded"), 5, "what was refused is not there")
 
 
 def try_write(f, data):
