@@ -19,6 +19,8 @@
 #include "vfs/node.h"
 #include "vfs/notices.h"
 
+enum { STALE_TRIES = 5 };
+
 /* Whose a new directory is: uid 0 in the record means the service account. */
 static struct dir_rights owner_of(const struct user *u)
 {
@@ -54,8 +56,10 @@ static int tree_try(struct vfs *v, struct domain *owner, const char *path, const
 static int tree_at(struct vfs *v, struct domain *owner, const char *path, const struct dir_rights *who,
                    const char *what, struct tree **ret)
 {
-    int r = tree_try(v, owner, path, who, ret);
+    int r = -ESTALE;
 
+    for (int i = 0; r == -ESTALE && i < STALE_TRIES; i++) /* what was there went while we looked: look again */
+        r = tree_try(v, owner, path, who, ret);
     return r < 0 ? log_fail(r, "cannot serve %s: its directory %s", what, path == NULL ? "" : path) : 0;
 }
 
